@@ -1,0 +1,102 @@
+"""What all five kinds share: metadata, the common part of a spec, references, limits."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from astra_jobs.api.base import NAME_PATTERN, Model, spec_field
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=52)]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$", max_length=20)]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Metadata(BaseModel):
+    """The part of ObjectMeta that is read; everything else the API server adds is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: Name
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 1
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    creationTimestamp: str | None = None
+    deletionTimestamp: str | None = None
+
+
+class RunReference(Model):
+    """A run of the same namespace whose artifact is used."""
+
+    name: Name = spec_field(about="name of the run in the same namespace")
+
+
+class Resources(Model):
+    """CPU and memory of one pod: admission on a laptop, requests and limits in a cluster."""
+
+    cpu: Quantity = spec_field("1", about="CPU of one pod, as a Kubernetes quantity", unit="cores", operational=True)
+    memory: Quantity = spec_field("2Gi", about="memory of one pod, as a Kubernetes quantity", unit="bytes", operational=True)
+
+
+class StagePod(Model):
+    """What one stage's pods need where it differs from the run's."""
+
+    stage: Literal["collect", "synthesise", "merge", "prepare", "train", "evaluate"] = spec_field(
+        about="stage that these settings are for", operational=True
+    )
+    resources: Resources = spec_field(Resources, about="CPU and memory of the stage's pods", operational=True)
+
+
+class Pod(Model):
+    """The narrow part of a pod that a run may set."""
+
+    resources: Resources = spec_field(Resources, about="CPU and memory of each pod of the run", operational=True)
+    stages: list[StagePod] = spec_field(list, about="other values for single stages, by stage name", operational=True)
+
+
+class Limits(Model):
+    """When a run is given up."""
+
+    deadline_seconds: int = spec_field(
+        86_400, about="longest time that one attempt may take, waiting not counted", unit="s", operational=True, ge=1
+    )
+    stall_seconds: int = spec_field(
+        900, about="longest time without progress before the workload is restarted as stuck", unit="s", operational=True, ge=5
+    )
+    max_restarts: int = spec_field(
+        3, about="restarts of the whole workload in one attempt before the run is Stalled", unit="restarts", operational=True, ge=0
+    )
+
+
+class CommonSpec(Model):
+    """Fields that every kind has."""
+
+    suspend: bool = spec_field(False, about="true stops the run's pods; false goes on from the last checkpoint", operational=True)
+    rerun: str = spec_field("", about="any text; a new value starts a new attempt", max_length=200)
+    on_input_change: Literal["Finish", "Replace", "Ignore"] = spec_field(
+        "Finish", about="what a changed input does to a running attempt: let it end first, replace it at once, or nothing", operational=True
+    )
+    seed: int = spec_field(0, about="seed of every random stream of the run", ge=0, le=2**53)
+    pod: Pod = spec_field(Pod, about="what the run's pods need", operational=True)
+    limits: Limits = spec_field(Limits, about="deadlines and restarts", operational=True)
+
+
+class Resource(BaseModel):
+    """A custom resource as it is written, applied and stored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    apiVersion: Literal["astra.dev/v1alpha1"] = "astra.dev/v1alpha1"
+    kind: str
+    metadata: Metadata
+    status: dict[str, Any] | None = None
+
+
+class ProceduralWorlds(Model):
+    """Difficulty of procedural worlds (SPEC 6): what one seeded world holds and what its questions ask."""
+
+    entity_types: int = spec_field(3, about="entity types in a world", ge=2, le=6)
+    rows: int = spec_field(6, about="rows in each entity table", ge=2, le=40)
+    max_hops: int = spec_field(3, about="longest dependency chain of a question", unit="hops", ge=1, le=5)
+    parallel: Rate = spec_field(0.3, about="share of questions with independent branches", unit="share")

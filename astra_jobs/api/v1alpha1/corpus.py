@@ -1,0 +1,74 @@
+"""ToolCorpus: collects tool documents, normalises and filters them (SPEC 1)."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from astra_jobs.api.base import Model, spec_field
+from astra_jobs.api.v1alpha1.common import CommonSpec, Name, ProceduralWorlds, Resource
+
+
+class McpSource(Model):
+    """A Model Context Protocol server started as a process and spoken to over stdio."""
+
+    command: list[str] = spec_field(about="program and arguments that start the server", min_length=1, max_length=64)
+    licence: str = spec_field("", about="licence of the tool documents, carried to every sample made from them", max_length=100)
+    timeout_seconds: float = spec_field(30.0, about="longest wait for the server's start and for each answer", unit="s", gt=0, le=600)
+
+
+class ProceduralSource(Model):
+    """Procedural servers: one world, one server."""
+
+    servers: int = spec_field(about="number of worlds, each one tool server", ge=1, le=100_000)
+    worlds: ProceduralWorlds = spec_field(ProceduralWorlds, about="difficulty of the worlds")
+    defects: float = spec_field(
+        0.0,
+        about="share of servers planted with one labelled defect each (too few tools, vague description, broken schema, duplicate)",
+        unit="share",
+        ge=0.0,
+        le=0.9,
+    )
+
+
+class CorpusSource(Model):
+    """Where tool documents come from; exactly one of the source fields is set."""
+
+    name: Name = spec_field(about="name of the source, unique in the list")
+    mcp: McpSource | None = spec_field(None, about="an MCP server over stdio")
+    procedural: ProceduralSource | None = spec_field(None, about="procedural worlds")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.mcp is None) == (self.procedural is None):
+            raise ValueError("set exactly one of mcp and procedural")
+        return self
+
+
+class CorpusFilters(Model):
+    """What a server must have to stay (SPEC 1)."""
+
+    min_tools_per_server: int = spec_field(3, about="servers with fewer tools are dropped", unit="tools", source="paper", ge=1, le=100)
+    min_description_words: int = spec_field(
+        3, about="tools whose description has fewer words are dropped as vague", unit="words", ge=0, le=50
+    )
+
+
+class ToolCorpusSpec(CommonSpec):
+    """What tool documents to collect and which to keep."""
+
+    sources: list[CorpusSource] = spec_field(about="where tool documents come from", min_length=1, max_length=1000)
+    filters: CorpusFilters = spec_field(CorpusFilters, about="which servers and tools are kept")
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("names in sources must be unique")
+        return self
+
+
+class ToolCorpus(Resource):
+    """Tool documents, collected, normalised, filtered, grouped by server."""
+
+    kind: Literal["ToolCorpus"] = "ToolCorpus"
+    spec: ToolCorpusSpec

@@ -1,0 +1,99 @@
+"""Status of a run: standard conditions, the attempt, progress. Always below 16 KB."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from astra_jobs.api.artifact import Artifact
+from astra_jobs.api.base import Model
+
+ConditionType = Literal["Succeeded", "Ready", "Reconciling", "Stalled", "Suspended", "InputsReady", "ServicesReady", "Outdated"]
+
+REASONS: dict[str, str] = {
+    "Pending": "The run was seen and nothing was started yet.",
+    "WaitingForInput": "A run that this one refers to has no artifact yet, or does not exist.",
+    "ReferenceCycle": "Runs refer to each other in a circle; none of them can ever start.",
+    "InputsResolved": "Every input has an artifact.",
+    "InvalidSpec": "The spec does not fit the kind's schema.",
+    "Running": "A stage's workload is running.",
+    "WaitingForCapacity": "The workload waits for CPU or memory.",
+    "Restarting": "The workload failed or hung and is started again from the last checkpoint.",
+    "Suspended": "The user asked for no pods; progress is kept.",
+    "Resumed": "The run is not suspended.",
+    "Finished": "All stages have ended and the artifact is committed.",
+    "UpToDate": "What was asked for was found in the store; nothing was executed.",
+    "BadInput": "The job refused its input; it will not be tried again until something changes.",
+    "Failed": "The workload failed more often than limits.maxRestarts allows.",
+    "Stuck": "The workload made no progress for limits.stallSeconds.",
+    "DeadlineExceeded": "The attempt took longer than limits.deadlineSeconds.",
+    "OutOfMemory": "The workload used more memory than it may.",
+    "InputUnavailable": "An input's artifact is missing or damaged in the store.",
+    "StoreUnavailable": "The artifact store is full, not writable or out of reach.",
+    "JudgeUnreliable": "A judge got too many known items wrong.",
+    "TooManyUnscored": "Too many items could not be scored.",
+    "ToolServerUnavailable": "An MCP server did not start, did not answer or spoke no MCP.",
+    "NothingKept": "The filters left no record.",
+    "LearningStarved": "Too few groups with reward variance could be found.",
+    "CodeChanged": "The installed version differs from the one that the attempt was frozen with.",
+    "CodeCurrent": "The attempt was frozen with the installed version.",
+    "NoServices": "The stage needs no services.",
+}
+
+
+class Condition(Model):
+    """One fact about the run, in the standard form."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=80)
+    message: str = Field(default="", max_length=1024)
+    observed_generation: int = 0
+    last_transition_time: str = Field(description="RFC 3339, moves only when status flips")
+
+
+class Attempt(Model):
+    """The attempt that status speaks of."""
+
+    number: int
+    digest: str
+    restarts: int = 0
+    start_time: str | None = None
+    completion_time: str | None = None
+
+
+class PastAttempt(Model):
+    """What is left of an ended attempt."""
+
+    number: int
+    digest: str
+    outcome: str
+    artifact: Artifact | None = None
+
+
+class Progress(Model):
+    """How far the running stage is."""
+
+    step: int = 0
+    total: int = 0
+    percent: int = 0
+    eta_seconds: int | None = None
+    message: str = Field(default="", max_length=200)
+    time: str = ""
+
+
+class Status(Model):
+    """What is known of a run."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(default_factory=list, max_length=8)
+    attempt: Attempt | None = None
+    stage: str | None = None
+    progress: Progress | None = None
+    metrics: dict[str, str] = Field(default_factory=dict, max_length=32)
+    artifact: Artifact | None = Field(default=None, description="what other runs use: the product of the current or the last attempt")
+    artifacts: dict[str, Artifact] = Field(default_factory=dict, max_length=8, description="artifacts of the unsharded stages, by stage")
+    history: list[PastAttempt] = Field(default_factory=list, max_length=5)
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, if it is set."""
+        return next((item for item in self.conditions if item.type == kind), None)

@@ -1,0 +1,1 @@
+"""ChainSynthesis: from tool graphs to judged conversations (SPEC 2)."""

@@ -1,0 +1,1 @@
+"""Embeddings of tool documents and their neighbours."""

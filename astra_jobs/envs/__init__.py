@@ -1,0 +1,1 @@
+"""EnvSynthesis: from question graphs to verified environments (SPEC 3)."""

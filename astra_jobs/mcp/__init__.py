@@ -1,0 +1,1 @@
+"""Clients of Model Context Protocol tool servers."""

@@ -1,0 +1,1 @@
+"""Model, tokenizer, renderer, optimizer and generation shared by training and evaluation."""

@@ -1,0 +1,112 @@
+"""Question graphs and the verifiable environments made of them (SPEC 3)."""
+
+import datetime
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from astra_jobs.api.base import Model, digest_of
+from astra_jobs.api.v1alpha1.common import ProceduralWorlds
+from astra_jobs.records.tool import Tool
+
+Scenario = Literal["SingleHop", "ParallelSingleHop", "MultiHop", "ParallelMultiHop"]
+Band = Literal["High", "Medium", "Low"]
+
+
+class Answer(Model):
+    """A typed answer. ``value`` is text, a number, an ISO date, or a list of texts or numbers by ``kind``."""
+
+    kind: Literal["text", "number", "date", "list", "set"]
+    value: str | int | float | list[str | int | float]
+    unit: str = ""
+    tolerance: float = Field(default=0.0, ge=0, description="absolute, for numbers")
+
+    @model_validator(mode="after")
+    def _typed(self) -> Self:
+        types: dict[str, tuple[type, ...]] = {"text": (str,), "date": (str,), "number": (int, float), "list": (list,), "set": (list,)}
+        if not isinstance(self.value, types[self.kind]) or isinstance(self.value, bool):
+            raise ValueError(f"value of a {self.kind} answer has the wrong type: {self.value!r}")
+        if self.kind == "date":
+            datetime.date.fromisoformat(str(self.value))
+        return self
+
+
+class QaNode(Model):
+    """A sub-question. ``hop`` is 1 + the greatest hop of what it depends on."""
+
+    id: int = Field(ge=1)
+    hop: int = Field(ge=1)
+    question: str
+    answer: Answer
+    depends_on: list[int] = Field(default_factory=list)
+    needs_tool: bool = True
+    parallel: bool = False
+
+
+class QaGraph(Model):
+    """A main question decomposed into sub-questions."""
+
+    question: str
+    nodes: list[QaNode]
+    scenario: Scenario
+
+
+class EnvTool(Model):
+    """A tool with the Python that answers it: a function of the tool's name that takes the arguments by keyword."""
+
+    tool: Tool
+    code: str
+    band: Band | None = Field(default=None, description="similarity band of an irrelevant tool; None is in scope")
+    domain: str = ""
+
+
+class Target(Model):
+    """A sub-question that a call of ``tool`` solves, by the leaf at ``answer_path`` (JSON pointer) of its value."""
+
+    node: int
+    tool: str
+    answer: Answer
+    answer_path: str
+
+
+class OracleCall(Model):
+    """The call that solves a node."""
+
+    node: int
+    tool: str
+    arguments: dict[str, Any]
+
+
+class Verification(Model):
+    """What was proven of an environment in the sandbox."""
+
+    checks: dict[str, bool] = Field(default_factory=dict)
+    mutants: int = 0
+    mutants_killed: int = 0
+    oracle_reward: float = 0.0
+    no_op_reward: float = 0.0
+
+
+class Environment(Model):
+    """One question with its tools, targets and proof; RL, evaluation and export read it."""
+
+    version: Literal[1] = 1
+    id: str
+    question: str
+    final_answer: str = ""
+    scenario: Scenario
+    domain: str
+    tools: list[EnvTool]
+    targets: list[Target]
+    oracle: list[OracleCall]
+    graph: QaGraph
+    world_seed: int
+    worlds: ProceduralWorlds
+    split: Literal["Train", "HeldOut"] = "Train"
+    scores: dict[str, float] = Field(default_factory=dict)
+    verification: Verification = Field(default_factory=Verification)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    def code_digest(self) -> str:
+        """Return the digest of the tools' code, the key of a sandbox environment."""
+        return digest_of([[entry.tool.name, entry.code] for entry in self.tools])

@@ -1,0 +1,83 @@
+"""Tool documents in the OpenAI function form, grouped by server (SPEC 1)."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from astra_jobs.api.base import Model, digest_of
+from astra_jobs.api.v1alpha1.common import ProceduralWorlds
+
+
+class Tool(Model):
+    """One tool as a model sees it, with where it came from."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = Field(description="JSON Schema of the arguments, an object")
+    returns: dict[str, Any] | None = Field(default=None, description="JSON Schema of the result, if it is known")
+    source: str = ""
+    version: str = ""
+    licence: str = ""
+
+    def function(self) -> dict[str, Any]:
+        """Return the OpenAI function schema that goes into a prompt."""
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
+
+    def digest(self) -> str:
+        """Return the digest of what a model sees of the tool."""
+        return digest_of(self.function())
+
+
+class WorldReference(Model):
+    """A procedural world by what it is generated from."""
+
+    seed: int
+    worlds: ProceduralWorlds
+
+
+class Server(Model):
+    """Tools that belong together, and how to reach them."""
+
+    version: Literal[1] = 1
+    name: str
+    domain: str
+    origin: Literal["Mcp", "Procedural"]
+    command: list[str] | None = Field(default=None, description="how to start it, for an MCP server")
+    world: WorldReference | None = Field(default=None, description="the world behind it, for a procedural server")
+    tools: list[Tool]
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Dropped(Model):
+    """Something that a filter took out, and why."""
+
+    version: Literal[1] = 1
+    what: str = Field(description="server, tool, chain, task, conversation or environment")
+    name: str
+    filter: str = Field(description="the filter that dropped it")
+    reason: str = Field(description="reason code, PascalCase")
+    detail: str = ""
+    labels: dict[str, str] = Field(default_factory=dict, description="labels of what was dropped, for the confusion matrix")
+
+
+class FilterCount(Model):
+    """One row of a funnel and of its confusion matrix."""
+
+    filter: str
+    seen: int
+    dropped: int
+    reasons: dict[str, int] = Field(default_factory=dict)
+    planted: int = Field(description="items seen that carry a defect planted for this filter")
+    planted_dropped: int = Field(description="of these, dropped")
+    clean_dropped: int = Field(description="dropped items that carry no defect planted for this filter")
+    unscored: int = 0
+
+
+class StageReport(Model):
+    """report.json of a synthesis artifact: the funnel in order, plus free numbers."""
+
+    version: Literal[1] = 1
+    kind: str
+    funnel: list[FilterCount]
+    numbers: dict[str, float] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)

@@ -1,0 +1,1 @@
+"""RLRun: reinforcement on verifiable environments (SPEC 5)."""

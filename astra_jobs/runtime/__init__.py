@@ -1,0 +1,1 @@
+"""The astra-job program: fetch, run, commit, answer."""

@@ -1,0 +1,1 @@
+"""SFTRun: supervised fine-tuning (SPEC 5)."""

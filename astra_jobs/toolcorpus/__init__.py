@@ -1,0 +1,1 @@
+"""ToolCorpus: collect, normalise, filter, report (SPEC 1)."""

@@ -1,0 +1,1 @@
+"""Sources of tool documents, one module each."""

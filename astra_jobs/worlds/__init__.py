@@ -1,0 +1,1 @@
+"""Procedural worlds: seeded, typed, with an oracle (SPEC 6)."""

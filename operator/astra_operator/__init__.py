@@ -1,0 +1,1 @@
+"""The operator: one level-triggered reconcile over two clusters."""

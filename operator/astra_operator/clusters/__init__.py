@@ -1,0 +1,1 @@
+"""Clusters behind one protocol: local files and processes."""

@@ -1,0 +1,1 @@
+"""Pure builders: a run and its facts to Kubernetes objects."""
