@@ -41,13 +41,7 @@ class Model(BaseModel):
 
 
 def spec_field(
-    default: Any = _UNSET,
-    *,
-    about: str,
-    unit: str = "",
-    source: Source = "ours",
-    operational: bool = False,
-    **limits: Any,
+    default: Any = _UNSET, *, about: str, unit: str = "", source: Source = "ours", operational: bool = False, **limits: Any
 ) -> Any:
     """Declare a field of a resource: ``about`` is one sentence for ``kubectl explain``; ``limits`` go to pydantic.
 
