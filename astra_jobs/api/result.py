@@ -17,6 +17,10 @@ class ErrorInfo(Model):
     reason: str
     message: str
 
+    def cut(self, length: int) -> "ErrorInfo":
+        """Return the error with at most so many characters in its longest texts."""
+        return self.model_copy(update={"where": self.where[:length], "message": self.message[:length]})
+
 
 class ProgressReport(Model):
     """How far a job is; untrusted, small, may be missing."""
@@ -40,12 +44,8 @@ class JobResult(Model):
 
     def encode(self) -> bytes:
         """Return at most 4,096 bytes: metrics are dropped first, then the message is cut; artifact and reason stay."""
-        result = self
-        data = result.model_dump_json(by_alias=True, exclude_none=True).encode()
-        if len(data) > MAX_BYTES:
-            result = result.model_copy(update={"metrics": {}})
-            data = result.model_dump_json(by_alias=True, exclude_none=True).encode()
-        if len(data) > MAX_BYTES and result.error is not None:
-            cut = result.error.model_copy(update={"where": result.error.where[:200], "message": result.error.message[:600]})
-            data = result.model_copy(update={"error": cut}).model_dump_json(by_alias=True, exclude_none=True).encode()
-        return data
+        shorter = [self, self.model_copy(update={"metrics": {}})]
+        if self.error is not None:
+            shorter += [shorter[1].model_copy(update={"error": self.error.cut(length)}) for length in (1200, 600, 300, 100)]
+        encoded = (result.model_dump_json(by_alias=True, exclude_none=True).encode() for result in shorter)
+        return next(data for data in encoded if len(data) <= MAX_BYTES)
