@@ -34,6 +34,9 @@ class StageRequest(Model):
     kind: Kind
     name: str
     namespace: str
+    uid: str = Field(
+        default="", description="UID of the run; with attempt and restart it orders writers of one key (an older one is refused)"
+    )
     attempt: int = Field(ge=1)
     restart: int = Field(default=0, ge=0, description="whole-workload restarts before this one")
     digest: str = Field(description="attempt digest: kind, frozen spec, input digests, rerun")

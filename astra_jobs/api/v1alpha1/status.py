@@ -29,6 +29,7 @@ REASONS: dict[str, str] = {
     "OutOfMemory": "The workload used more memory than it may.",
     "InputUnavailable": "An input's artifact is missing or damaged in the store.",
     "StoreUnavailable": "The artifact store is full, not writable or out of reach.",
+    "Superseded": "A newer start of the same workload has taken over; this one may not write any more.",
     "JudgeUnreliable": "A judge got too many known items wrong.",
     "TooManyUnscored": "Too many items could not be scored.",
     "ToolServerUnavailable": "An MCP server did not start, did not answer or spoke no MCP.",
