@@ -1,1 +1,1 @@
-"""The agent loop, tool execution and the reward; used by chains, rl and evaluation (SPEC 5). No torch."""
+"""Episodes of a policy in an environment: the loop over turns, what the model is shown, what it earns (SPEC 5); no torch."""

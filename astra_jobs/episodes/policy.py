@@ -1,0 +1,58 @@
+"""What an episode needs of a policy, so that it knows neither torch nor an engine: tokens in, tokens out."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from astra_jobs.records.conversation import Message, ToolCall
+from astra_jobs.records.tool import Tool
+
+OnTurn = Callable[[int, list[int]], Awaitable[list[int] | None]]
+
+
+class Turn(Protocol):
+    """A parsed assistant turn."""
+
+    @property
+    def content(self) -> str:
+        """Text outside the calls."""
+
+    @property
+    def calls(self) -> Sequence[ToolCall]:
+        """Well-formed calls in the order written."""
+
+    @property
+    def malformed(self) -> Sequence[str]:
+        """What looked like a call and was none."""
+
+
+class Dialect(Protocol):
+    """The chat form of a model family, in tokens."""
+
+    def prompt(self, tools: list[Tool], messages: list[Message]) -> list[int]:
+        """Return the ids of a conversation so far, with the assistant's header at the end."""
+
+    def observations(self, texts: list[str]) -> list[int]:
+        """Return the ids that follow an assistant turn: its calls' results and the next assistant header."""
+
+    def parse(self, ids: list[int]) -> Turn:
+        """Read what the policy wrote in one turn."""
+
+
+class Rollout(Protocol):
+    """The tokens of one finished episode, as an engine returns them."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Everything after the prompt: what was sampled and what was observed."""
+
+    @property
+    def ending(self) -> Any:
+        """Why the engine stopped; read as text."""
+
+
+class Limits(Protocol):
+    """The part of an engine's sampling settings that bounds an episode."""
+
+    @property
+    def max_turns(self) -> int:
+        """Most turns of an episode."""
