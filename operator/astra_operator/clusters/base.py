@@ -1,0 +1,108 @@
+"""What the reconcile needs from a cluster, and nothing else, so that Kubernetes and a laptop run the same code.
+
+Every object is a plain dict of Kubernetes shape: ConfigMap, Job, PyTorchJob and Pod, also on a laptop. Whoever
+implements this protocol plays the controllers around it: it makes the pods of Jobs and PyTorchJobs, fills in
+``status`` of pods and jobs, removes what an owner leaves behind, and keeps ``metadata.generation`` of runs.
+
+What ``observed`` reads of a Pod, on every cluster:
+
+- ``metadata``: name, uid, labels (copied from the workload's pod template), ownerReferences to the Job or PyTorchJob,
+  ``deletionTimestamp`` while it ends, and its index: the label or annotation ``batch.kubernetes.io/job-completion-index`` of an
+  Indexed Job, the labels ``training.kubeflow.org/replica-type`` (master or worker) and ``training.kubeflow.org/replica-index``
+  of a PyTorchJob;
+- ``status.phase``: Pending, Running, Succeeded, Failed; ``status.startTime``; ``status.reason`` (Evicted, Preempted, or NodeLost for
+  a pod whose process was found dead and whose exit code nobody knows); the condition PodScheduled=False with its reason;
+- ``status.containerStatuses[0].state``: ``waiting {reason, message}``, ``running {startedAt}``, or
+  ``terminated {exitCode, signal, reason, message, startedAt, finishedAt}``, where ``message`` is the JobResult written to the termination
+  message path, and exit codes of signals are 128 + n. The annotation ``astra.dev/last-lines`` may hold the end of the pod's log.
+
+Of a Job or PyTorchJob only ``status.conditions`` with type Failed is read. Times are RFC 3339 in UTC.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.result import ProgressReport
+
+Object = dict[str, Any]
+
+WORKLOADS = ("Job", "PyTorchJob")
+
+
+class RunKey(NamedTuple):
+    """Names one run; the key of the work queue."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+class ClusterError(Exception):
+    """A call to the cluster failed; the reconcile is tried again later, from the start."""
+
+
+class Conflict(ClusterError):
+    """An object of that name belongs to somebody else (an earlier run of the same name that is still being removed, say)."""
+
+
+class Gone(ClusterError):
+    """The run was deleted, or replaced by another of the same name, since it was read."""
+
+
+class Unreachable(ClusterError):
+    """The cluster did not answer."""
+
+
+class Cluster(Protocol):
+    """The seam between the reconcile and a cluster. Calls are synchronous and raise ``ClusterError`` alone."""
+
+    def get_run(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return one run with metadata, spec and status, or None."""
+
+    def list_runs(self) -> list[Object]:
+        """Return every run of the five kinds that this cluster is watched for, in any order."""
+
+    def children(self, uid: str) -> list[Object]:
+        """Return all ConfigMaps, Jobs, PyTorchJobs and Pods that the run owns, directly or through a workload.
+
+        An object that is being removed stays in the list, with ``deletionTimestamp``, until it and its process are really gone.
+        """
+
+    def apply(self, objects: list[Object], owner: Object) -> list[str]:
+        """Make objects exist, in order, with a controller reference to the run ``owner``; return the names of those created now.
+
+        Exists with the same owner UID: a ConfigMap's annotations and labels are replaced by the given ones (its data never
+        changes); anything else is left as it is. Exists with another owner: ``Conflict``, and nothing after it is made.
+        """
+
+    def delete(self, item: Object) -> None:
+        """Start to remove an object, pods of a workload included; nothing happens when it is gone or has another UID."""
+
+    def write_status(self, run: Object, status: dict[str, Any]) -> None:
+        """Replace the run's status; ``Gone`` when the run no longer exists with that UID."""
+
+    def progress(self, pod: Object) -> ProgressReport | None:
+        """Ask a running pod how far it is; None when it does not answer in time or not sensibly."""
+
+    def team(self, namespace: str) -> dict[str, str]:
+        """Return the data of the namespace's ConfigMap ``astra-team`` (see ``settings``), empty when there is none."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC; tests move it by hand."""
+
+
+def key_of(run: Object) -> RunKey:
+    """Return the key of a run."""
+    metadata = run["metadata"]
+    return RunKey(run["kind"], metadata.get("namespace", "default"), metadata["name"])
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time as Kubernetes writes it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def format_time(moment: datetime) -> str:
+    """Write a UTC time as Kubernetes does, in whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

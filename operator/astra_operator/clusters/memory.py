@@ -1,0 +1,229 @@
+"""A cluster in memory, for tests of the reconcile: a clock moved by hand, pods that end as told, a fault at any call.
+
+It plays what a real cluster does around the operator: makes the pods of workloads, removes dependants after their owner,
+removes deleted pods only when ``settle`` is called, and bumps ``generation`` when a spec changes. It runs no process.
+"""
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.base import API_VERSION
+from astra_jobs.api.result import JobResult, ProgressReport
+from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, RunKey, format_time, key_of
+
+Fault = Callable[[str, str], None]
+T = TypeVar("T")
+_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+class MemoryCluster:
+    """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise."""
+
+    def __init__(self, fault: Fault | None = None) -> None:
+        self.fault: Fault = fault or (lambda moment, call: None)
+        self.clock = datetime(2030, 1, 1, tzinfo=UTC)
+        self.runs: dict[RunKey, Object] = {}
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.reports: dict[str, ProgressReport] = {}
+        self.teams: dict[str, dict[str, str]] = {}
+        self.log: list[tuple[str, str]] = []
+        self.launched: list[str] = []
+        self._uids = 0
+
+    # ---- the protocol
+
+    def get_run(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        return self._call("get_run", f"{kind}/{name}", lambda: copy.deepcopy(self.runs.get(RunKey(kind, namespace, name))))
+
+    def list_runs(self) -> list[Object]:
+        return self._call("list_runs", "", lambda: copy.deepcopy(list(self.runs.values())))
+
+    def children(self, uid: str) -> list[Object]:
+        return self._call("children", uid, lambda: copy.deepcopy(self._owned(uid)))
+
+    def apply(self, objects: list[Object], owner: Object) -> list[str]:
+        created = []
+        for item in objects:
+            name = item["metadata"]["name"]
+            if self._call("apply", f"{item['kind']}/{name}", partial(self._apply_one, item, owner)):
+                created.append(name)
+        return created
+
+    def delete(self, item: Object) -> None:
+        self._call("delete", f"{item['kind']}/{item['metadata']['name']}", lambda: self._delete(item))
+
+    def write_status(self, run: Object, status: dict[str, Any]) -> None:
+        self._call("write_status", run["metadata"]["name"], lambda: self._write_status(run, status))
+
+    def progress(self, pod: Object) -> ProgressReport | None:
+        return self._call("progress", pod["metadata"]["name"], lambda: self.reports.get(pod["metadata"]["name"]))
+
+    def team(self, namespace: str) -> dict[str, str]:
+        return self._call("team", namespace, lambda: dict(self.teams.get(namespace, {})))
+
+    def now(self) -> datetime:
+        return self.clock
+
+    # ---- what users and nodes do
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self.clock += timedelta(seconds=seconds)
+
+    def put_run(self, manifest: Object) -> Object:
+        """Create a run, or replace its spec, as ``kubectl apply`` does."""
+        run = copy.deepcopy(manifest)
+        run.setdefault("apiVersion", API_VERSION)
+        run["metadata"].setdefault("namespace", "default")
+        old = self.runs.get(key_of(run))
+        if old is None:
+            run["metadata"] |= {"uid": self._uid(), "generation": 1, "creationTimestamp": format_time(self.clock)}
+            run["status"] = {}
+            self.runs[key_of(run)] = run
+            return run
+        if old["spec"] != run["spec"]:
+            old["spec"] = run["spec"]
+            old["metadata"]["generation"] += 1
+        return old
+
+    def remove_run(self, key: RunKey) -> None:
+        """Delete a run; what it owns goes with the next ``settle``."""
+        self.runs.pop(key, None)
+
+    def pods(self, contains: str = "") -> list[Object]:
+        """Return the pods whose names hold a text, in the order of their names."""
+        found = [item for (kind, _, name), item in self.objects.items() if kind == "Pod" and contains in name]
+        return sorted(found, key=lambda pod: pod["metadata"]["name"])
+
+    def start(self, pod: Object) -> None:
+        """Let a pending pod run."""
+        now = format_time(self.clock)
+        pod["status"] |= {
+            "phase": "Running",
+            "startTime": now,
+            "containerStatuses": [{"name": "job", "state": {"running": {"startedAt": now}}}],
+        }
+
+    def finish(self, pod: Object, result: JobResult | None, exit_code: int = 0, **state: Any) -> None:
+        """Let a pod end with a result and an exit code; ``state`` overrides fields of the terminated state."""
+        if pod["status"]["phase"] == "Pending":
+            self.start(pod)
+        started = pod["status"]["startTime"]
+        ended = {"exitCode": exit_code, "reason": "Completed" if exit_code == 0 else "Error", "startedAt": started}
+        ended |= {"finishedAt": format_time(self.clock), "message": result.encode().decode() if result else ""} | state
+        pod["status"]["phase"] = "Succeeded" if exit_code == 0 else "Failed"
+        pod["status"]["containerStatuses"] = [{"name": "job", "state": {"terminated": ended}}]
+
+    def lose(self, pod: Object, reason: str = "NodeLost") -> None:
+        """Let a pod end the way it does when its node goes: failed, with no exit code."""
+        pod["status"] = {"phase": "Failed", "reason": reason, "startTime": pod["status"].get("startTime", format_time(self.clock))}
+
+    def vanish(self, item: Object) -> None:
+        """Remove an object at once, and its dependants with the next ``settle``."""
+        self.objects.pop(self._slot(item), None)
+
+    def settle(self) -> None:
+        """Do what controllers do in time: remove what was deleted or lost its owner, make the pods of new workloads."""
+        for item in list(self.objects.values()):
+            if "deletionTimestamp" in item["metadata"]:
+                self.vanish(item)
+        while orphans := [item for item in self.objects.values() if not self._has_owner(item)]:
+            for item in orphans:
+                self.vanish(item)
+        for item in list(self.objects.values()):
+            if item["kind"] in WORKLOADS and not item.get("status", {}).get("podsMade"):
+                item["status"] = {"podsMade": True}
+                self._make_pods(item)
+
+    # ---- inside
+
+    def _call(self, call: str, what: str, work: Callable[[], T]) -> T:
+        self.fault("before", call)
+        self.log.append((call, what))
+        result = work()
+        self.fault("after", call)
+        return result
+
+    def _uid(self) -> str:
+        self._uids += 1
+        return f"uid-{self._uids:06d}"
+
+    @staticmethod
+    def _slot(item: Object) -> tuple[str, str, str]:
+        return item["kind"], item["metadata"].get("namespace", "default"), item["metadata"]["name"]
+
+    def _owners(self) -> set[str]:
+        return {run["metadata"]["uid"] for run in self.runs.values()} | {item["metadata"]["uid"] for item in self.objects.values()}
+
+    def _has_owner(self, item: Object) -> bool:
+        return bool({owner["uid"] for owner in item["metadata"]["ownerReferences"]} & self._owners())
+
+    def _owned(self, uid: str) -> list[Object]:
+        direct = [item for item in self.objects.values() if any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"])]
+        return direct + [below for item in direct for below in self._owned(item["metadata"]["uid"])]
+
+    def _apply_one(self, item: Object, owner: Object) -> bool:
+        item = copy.deepcopy(item)
+        item["metadata"]["namespace"] = owner["metadata"]["namespace"]
+        uid = owner["metadata"]["uid"]
+        old = self.objects.get(self._slot(item))
+        if old is not None:
+            if old["metadata"]["ownerReferences"][0]["uid"] != uid:
+                raise Conflict(f"{item['kind']} {item['metadata']['name']} belongs to another owner")
+            if item["kind"] == "ConfigMap":
+                old["metadata"] |= {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
+            return False
+        reference = {
+            "apiVersion": owner["apiVersion"],
+            "kind": owner["kind"],
+            "name": owner["metadata"]["name"],
+            "uid": uid,
+            "controller": True,
+        }
+        item["metadata"] |= {"uid": self._uid(), "ownerReferences": [reference], "creationTimestamp": format_time(self.clock)}
+        self.objects[self._slot(item)] = item
+        if item["kind"] in WORKLOADS:
+            self.launched.append(f"{uid}/{item['metadata']['name']}")
+        return True
+
+    def _delete(self, item: Object) -> None:
+        found = self.objects.get(self._slot(item))
+        if found is None or found["metadata"]["uid"] != item["metadata"]["uid"]:
+            return
+        if found["kind"] == "ConfigMap":
+            self.vanish(found)
+            return
+        for below in [found, *self._owned(found["metadata"]["uid"])]:
+            below["metadata"].setdefault("deletionTimestamp", format_time(self.clock))
+
+    def _write_status(self, run: Object, status: dict[str, Any]) -> None:
+        found = self.runs.get(key_of(run))
+        if found is None or found["metadata"]["uid"] != run["metadata"]["uid"]:
+            raise Gone(f"{run['kind']} {run['metadata']['name']} is gone")
+        found["status"] = copy.deepcopy(status)
+
+    def _make_pods(self, workload: Object) -> None:
+        name, spec = workload["metadata"]["name"], workload["spec"]
+        if workload["kind"] == "Job":
+            for index in range(spec.get("completions", 1)):
+                self._make_pod(workload, f"{name}-{index}", spec["template"], {_INDEX: str(index)})
+            return
+        for role, replica in spec["pytorchReplicaSpecs"].items():
+            for index in range(replica["replicas"]):
+                labels = {"training.kubeflow.org/replica-type": role.lower(), "training.kubeflow.org/replica-index": str(index)}
+                self._make_pod(workload, f"{name}-{role.lower()}-{index}", replica["template"], labels)
+
+    def _make_pod(self, workload: Object, name: str, template: Object, labels: dict[str, str]) -> None:
+        metadata = {
+            "name": name,
+            "namespace": workload["metadata"]["namespace"],
+            "uid": self._uid(),
+            "labels": template["metadata"]["labels"] | labels,
+            "ownerReferences": [{"kind": workload["kind"], "name": workload["metadata"]["name"], "uid": workload["metadata"]["uid"]}],
+        }
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
+        self.objects[self._slot(pod)] = pod
