@@ -6,7 +6,7 @@ so the command line, the operator and the jobs say the same thing about the same
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -36,6 +36,7 @@ class Invalid:
     problem: str
     mend: str
     others: int = 0
+    loc: tuple[int | str, ...] = ()
 
     def message(self) -> str:
         """Return value, problem and mend in one line, without the field."""
@@ -49,11 +50,19 @@ class Invalid:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> Invalid:
     """Word the first refusal of ``error``, which arose from validating data against ``model``."""
-    errors = error.errors(include_url=False, include_context=False)
-    first = errors[0]
-    problem = "unknown field" if first["type"] == "extra_forbidden" else _one_line(first["msg"]).removeprefix("Value error, ")
-    value = "" if first["type"] == "missing" else _shown(first["input"])
-    return Invalid(_dotted(first["loc"]), value, problem, _mend(first["type"], first["loc"], model), len(errors) - 1)
+    found = explain_all(error, model)
+    return replace(found[0], others=len(found) - 1)
+
+
+def explain_all(error: ValidationError, model: type[BaseModel]) -> list[Invalid]:
+    """Word every refusal of ``error``, in pydantic's order; ``loc`` is kept for those who know the lines of the file."""
+    return [_word(dict(item), model) for item in error.errors(include_url=False, include_context=False)]
+
+
+def _word(item: dict[str, Any], model: type[BaseModel]) -> Invalid:
+    problem = "unknown field" if item["type"] == "extra_forbidden" else _one_line(item["msg"]).removeprefix("Value error, ")
+    value = "" if item["type"] == "missing" else _shown(item["input"])
+    return Invalid(_dotted(item["loc"]), value, problem, _mend(item["type"], item["loc"], model), loc=item["loc"])
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

@@ -1,0 +1,117 @@
+"""Cross-field rules, once in Python (the model validators) and once in CEL, side by side in one table.
+
+The CRD carries no defaults, so a rule that compares optional fields must bring the model's defaults itself:
+``{minLength}`` in a rule's text becomes ``(has(self.minLength) ? self.minLength : 2)``, and a dotted ``{training.ranks}``
+walks through optional objects. Every validator of a model needs an entry, and every entry a document that it rejects.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from astra_jobs.api.base import NAME_PATTERN
+from astra_jobs.api.v1alpha1.chains import ChainVerification, Walks
+from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
+from astra_jobs.api.v1alpha1.rl import RLRunSpec
+from astra_jobs.api.v1alpha1.sft import SFTRunSpec
+from astra_jobs.api.v1alpha1.training import RandomModel
+
+ONE_RANK = '{launcher} != "Job" || {training.ranks} <= 1'
+ONE_RANK_MESSAGE = "launcher Job runs one rank; use PyTorchJob for training.ranks above 1"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One cross-field rule of a model: ``cel`` is a template, ``rejects`` the smallest value of the model that breaks it.
+
+    ``list_keys`` says it with a keyed list instead (the API server refuses doubled keys at no CEL cost): field → key.
+    """
+
+    model: type[BaseModel]
+    validator: str
+    message: str
+    rejects: dict[str, Any]
+    cel: str = ""
+    list_keys: tuple[str, str] | None = None
+
+
+_OTHER = {"name": "a", "procedural": {"servers": 1}}
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        CorpusSource,
+        "_one_source",
+        "set exactly one of mcp and procedural",
+        {"name": "a"},
+        cel="has(self.mcp) != has(self.procedural)",
+    ),
+    Rule(ToolCorpusSpec, "_unique_names", "names in sources must be unique", {"sources": [_OTHER, _OTHER]}, list_keys=("sources", "name")),
+    Rule(Walks, "_ordered", "minLength must not exceed maxLength", {"minLength": 6}, cel="{minLength} <= {maxLength}"),
+    Rule(ChainVerification, "_reachable", "quorum must not exceed votes", {"votes": 1}, cel="{quorum} <= {votes}"),
+    Rule(RandomModel, "_grouped", "heads must be a multiple of kvHeads", {"kvHeads": 3}, cel="{heads} % {kvHeads} == 0"),
+    Rule(
+        SFTRunSpec,
+        "_one_rank_on_a_job",
+        ONE_RANK_MESSAGE,
+        {"model": {"random": {}}, "data": [{"name": "a"}], "launcher": "Job", "training": {"ranks": 2}},
+        cel=ONE_RANK,
+    ),
+    Rule(
+        RLRunSpec,
+        "_one_rank_on_a_job",
+        ONE_RANK_MESSAGE,
+        {"model": {"run": {"name": "a"}}, "environments": [{"name": "a"}], "launcher": "Job", "training": {"ranks": 2}},
+        cel=ONE_RANK,
+    ),
+)
+
+NAME_RULES = (
+    {"rule": "size(self.metadata.name) <= 52", "message": "metadata.name must have at most 52 characters"},
+    {
+        "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",
+        "message": "metadata.name must be lower-case letters, digits and hyphens",
+    },
+)
+
+
+def field_of(model: type[BaseModel], alias: str) -> tuple[str, Any]:
+    """Return the Python name and FieldInfo of a camelCase field."""
+    for name, info in model.model_fields.items():
+        if (info.alias or name) == alias:
+            return name, info
+    raise KeyError(f"{model.__name__} has no field {alias}")
+
+
+def _default(model: type[BaseModel], path: list[str]) -> str:
+    _, info = field_of(model, path[0])
+    value = info.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        raise KeyError(f"{model.__name__}.{path[0]} has no default to use in a rule")
+    for part in path[1:]:
+        value = getattr(value, field_of(type(value), part)[0])
+    return json.dumps(value)
+
+
+def _read(model: type[BaseModel], path: str) -> str:
+    parts = path.split(".")
+    tests = [f"has(self.{'.'.join(parts[: depth + 1])})" for depth in range(len(parts))]
+    return f"({' && '.join(tests)} ? self.{path} : {_default(model, parts)})"
+
+
+def cel_of(rule: Rule) -> str:
+    """Return the rule's CEL text with reads and the model's defaults filled in."""
+    return re.sub(r"\{([\w.]+)\}", lambda match: _read(rule.model, match.group(1)), rule.cel)
+
+
+def validations_of(model: type[BaseModel]) -> list[dict[str, str]]:
+    """Return the x-kubernetes-validations of a model's object."""
+    return [{"rule": cel_of(rule), "message": rule.message} for rule in RULES if rule.model is model and rule.cel]
+
+
+def list_keys_of(model: type[BaseModel]) -> dict[str, str]:
+    """Return field → key for the lists of a model whose items are told apart by a key."""
+    return {rule.list_keys[0]: rule.list_keys[1] for rule in RULES if rule.model is model and rule.list_keys}
