@@ -6,11 +6,26 @@ from astra_jobs.api.base import Model, spec_field
 class ChainDefects(Model):
     """Rates at which the procedural author plants labelled defects in chains, tasks and conversations."""
 
+    unknown_tool: float = spec_field(0.03, about="proposed chains with a tool that the server does not have", unit="share", ge=0, le=0.9)
     wrong_chain: float = spec_field(
         0.05, about="chains whose later call does not need an earlier one's data, or break an argument", unit="share", ge=0, le=0.9
     )
+    misleading_task: float = spec_field(0.03, about="chains described by a task that asks for other calls", unit="share", ge=0, le=0.9)
     vague_task: float = spec_field(0.05, about="tasks that lack the entity to start from, or name a tool", unit="share", ge=0, le=0.9)
+    wrong_target: float = spec_field(0.02, about="tasks that state a tool that the server does not have", unit="share", ge=0, le=0.9)
+    unrealistic_task: float = spec_field(0.02, about="tasks in a setting that nobody is ever in", unit="share", ge=0, le=0.9)
+    needless_tool: float = spec_field(0.02, about="tasks that tell their own answer", unit="share", ge=0, le=0.9)
     changed_language: float = spec_field(0.03, about="augmentations that change the task's language or meaning", unit="share", ge=0, le=0.9)
+    copied_task: float = spec_field(0.03, about="augmentations that hand back the task, or nearly", unit="share", ge=0, le=0.9)
+    broken_result: float = spec_field(
+        0.02, about="conversations with an emulated result that breaks its tool's result schema", unit="share", ge=0, le=0.9
+    )
+    endless: float = spec_field(0.005, about="trajectories that call on until the limit of turns", unit="share", ge=0, le=0.9)
+    misunderstood_query: float = spec_field(0.02, about="trajectories that ask for what the task already says", unit="share", ge=0, le=0.9)
+    wrong_plan: float = spec_field(0.02, about="trajectories whose first call is a wrong one", unit="share", ge=0, le=0.9)
+    misread_result: float = spec_field(0.02, about="trajectories that go on with a value that no tool returned", unit="share", ge=0, le=0.9)
+    lost_plan: float = spec_field(0.02, about="trajectories that go on calling what is of no use", unit="share", ge=0, le=0.9)
+    failing_calls: float = spec_field(0.02, about="trajectories most of whose calls fail by their own fault", unit="share", ge=0, le=0.9)
     unneeded_calls: float = spec_field(
         0.05, about="trajectories that call tools at random before the right one", unit="share", ge=0, le=0.9
     )
@@ -18,6 +33,10 @@ class ChainDefects(Model):
         0.3, about="trajectories that stop at a failed call instead of trying again, of those that meet one", unit="share", ge=0, le=0.9
     )
     wrong_answer: float = spec_field(0.05, about="trajectories whose final answer contradicts the tools", unit="share", ge=0, le=0.9)
+    sloppy: float = spec_field(
+        0.02, about="trajectories with several faults, none of which is enough to fail an axis", unit="share", ge=0, le=0.9
+    )
+    unreadable_verdict: float = spec_field(0.01, about="answers of judges that cannot be read", unit="share", ge=0, le=0.9)
 
 
 class ChainImperfections(Model):

@@ -79,6 +79,9 @@ class Judging(Model):
     min_axis: float = spec_field(0.5, about="least value of each applicable axis", ge=0, le=1)
     canaries: int = spec_field(20, about="known good and bad items given to each judge", unit="items", ge=2, le=1000)
     min_canary_accuracy: float = spec_field(0.9, about="below this accuracy on canaries the run stops as JudgeUnreliable", ge=0, le=1)
+    max_recovered: float = spec_field(
+        0.5, about="most of the selected conversations that may hold an injected fault; the rest is left out", unit="share", ge=0, le=1
+    )
     max_unscored: float = spec_field(0.1, about="above this share of unscored items the run stops", unit="share", ge=0, le=1)
 
 
