@@ -1,8 +1,8 @@
 """What all five kinds share: metadata, the common part of a spec, references, limits."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from astra_jobs.api.base import NAME_PATTERN, Model, spec_field
 
@@ -96,7 +96,13 @@ class Resource(BaseModel):
 class ProceduralWorlds(Model):
     """Difficulty of procedural worlds (SPEC 6): what one seeded world holds and what its questions ask."""
 
-    entity_types: int = spec_field(3, about="entity types in a world", ge=2, le=6)
+    entity_types: int = spec_field(3, about="entity types in a world; a chain of n hops needs n of them", ge=2, le=6)
     rows: int = spec_field(6, about="rows in each entity table", ge=2, le=40)
     max_hops: int = spec_field(3, about="longest dependency chain of a question", unit="hops", ge=1, le=5)
     parallel: Rate = spec_field(0.3, about="share of questions with independent branches", unit="share")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.max_hops > self.entity_types:
+            raise ValueError("maxHops must not exceed entityTypes")
+        return self
