@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from astra_jobs.api.base import NAME_PATTERN
 from astra_jobs.api.v1alpha1.chains import ChainVerification, Walks
+from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.api.v1alpha1.sft import SFTRunSpec
@@ -52,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     Rule(ToolCorpusSpec, "_unique_names", "names in sources must be unique", {"sources": [_OTHER, _OTHER]}, list_keys=("sources", "name")),
     Rule(Walks, "_ordered", "minLength must not exceed maxLength", {"minLength": 6}, cel="{minLength} <= {maxLength}"),
     Rule(ChainVerification, "_reachable", "quorum must not exceed votes", {"votes": 1}, cel="{quorum} <= {votes}"),
+    Rule(ProceduralWorlds, "_reachable", "maxHops must not exceed entityTypes", {"maxHops": 4}, cel="{maxHops} <= {entityTypes}"),
     Rule(RandomModel, "_grouped", "heads must be a multiple of kvHeads", {"kvHeads": 3}, cel="{heads} % {kvHeads} == 0"),
     Rule(
         SFTRunSpec,
