@@ -28,13 +28,13 @@ class Turn(Protocol):
 class Dialect(Protocol):
     """The chat form of a model family, in tokens."""
 
-    def prompt(self, tools: list[Tool], messages: list[Message]) -> list[int]:
+    def prompt(self, tools: Sequence[Tool], messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation so far, with the assistant's header at the end."""
 
-    def observations(self, texts: list[str]) -> list[int]:
+    def observations(self, texts: Sequence[str]) -> list[int]:
         """Return the ids that follow an assistant turn: its calls' results and the next assistant header."""
 
-    def parse(self, ids: list[int]) -> Turn:
+    def parse(self, ids: Sequence[int]) -> Turn:
         """Read what the policy wrote in one turn."""
 
 
@@ -48,11 +48,3 @@ class Rollout(Protocol):
     @property
     def ending(self) -> Any:
         """Why the engine stopped; read as text."""
-
-
-class Limits(Protocol):
-    """The part of an engine's sampling settings that bounds an episode."""
-
-    @property
-    def max_turns(self) -> int:
-        """Most turns of an episode."""

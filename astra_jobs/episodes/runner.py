@@ -20,16 +20,22 @@ SamplingT = TypeVar("SamplingT")
 class Engine(Protocol[SamplingT_contra, RolloutT_co]):
     """What generates: one row for each prompt; ``on_turn`` gives what a row observes next, or None to end it."""
 
-    async def generate(self, prompts: list[list[int]], on_turn: OnTurn, sampling: SamplingT_contra) -> Sequence[RolloutT_co]:
-        """Return the rows' tokens in the order of the prompts."""
+    async def generate(
+        self, prompts: Sequence[list[int]], on_turn: OnTurn, sampling: SamplingT_contra, keys: Sequence[str] | None = None
+    ) -> Sequence[RolloutT_co]:
+        """Return the rows' tokens in the order of the prompts; ``keys`` name the rows' random streams."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One episode to run: an environment and the number of the sample drawn from it."""
+    """One episode to run: an environment, the number of the sample, and a key that is unique in the batch.
+
+    The key names the random streams of the policy and of the sandbox session.
+    """
 
     environment: Environment
     sample: int
+    key: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Runner(Generic[SamplingT, RolloutT]):
             return await loops[row].turn(ids)
 
         try:
-            rollouts = await self.engine.generate(prompts, on_turn, sampling)
+            rollouts = await self.engine.generate(prompts, on_turn, sampling, [task.key for task in tasks])
         finally:
             for loop in loops:
                 await loop.session.close()
@@ -64,6 +70,6 @@ class Runner(Generic[SamplingT, RolloutT]):
         ]
 
     def _loop(self, task: Task) -> EpisodeLoop:
-        seed = int(digest_of([task.environment.id, task.sample])[-12:], 16)
+        seed = int(digest_of([task.environment.id, task.key])[-12:], 16)
         session = Session(self.sandbox, tool_codes(task.environment), seed)
         return EpisodeLoop(task.environment, self.dialect, session, self.limits)

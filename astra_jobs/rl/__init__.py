@@ -1,1 +1,1 @@
-"""RLRun: reinforcement on verifiable environments (SPEC 5)."""
+"""Multi-turn reinforcement on verifiable environments: GRPO with adaptive batch filling (SPEC 5)."""

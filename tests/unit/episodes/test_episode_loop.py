@@ -68,7 +68,7 @@ class ScriptedEngine:
 
     script: list[dict[str, Any] | None]
 
-    async def generate(self, prompts: list[list[int]], on_turn: Any, sampling: None) -> list[ScriptedRollout]:
+    async def generate(self, prompts: list[list[int]], on_turn: Any, sampling: None, keys: list[str]) -> list[ScriptedRollout]:
         async def row(index: int) -> ScriptedRollout:
             rollout = ScriptedRollout([])
             for body in self.script:
@@ -127,7 +127,7 @@ def play(script: list[dict[str, Any] | None], pool: FakePool | None = None, **li
     async def run() -> tuple[Episode, ScriptedRollout, FakePool]:
         sandbox = pool or FakePool()
         runner: Any = Runner(ScriptedEngine(script), JsonDialect(), sandbox, EpisodeLimits(**{"max_turns": 6, **limits}))
-        [(episode, rollout)] = await runner.run([Task(ENVIRONMENT, 3)], None)
+        [(episode, rollout)] = await runner.run([Task(ENVIRONMENT, 3, "k")], None)
         return episode, rollout, sandbox
 
     return asyncio.run(run())
