@@ -38,6 +38,7 @@ class JobResult(Model):
     outcome: Literal["Succeeded", "Failed"]
     exit_code: int = 0
     artifact: Artifact | None = None
+    checkpoint: int | None = Field(default=None, description="step of the newest committed checkpoint, where a stage makes any")
     reused: bool = Field(default=False, description="the artifact was in the store already; nothing was executed")
     metrics: dict[str, str] = Field(default_factory=dict)
     error: ErrorInfo | None = None

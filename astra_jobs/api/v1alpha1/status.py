@@ -26,6 +26,8 @@ REASONS: dict[str, str] = {
     "Failed": "The workload failed more often than limits.maxRestarts allows.",
     "Stuck": "The workload made no progress for limits.stallSeconds.",
     "DeadlineExceeded": "The attempt took longer than limits.deadlineSeconds.",
+    "ImageUnavailable": "The pod's image cannot be pulled or the container cannot be made.",
+    "SettingsInvalid": "The namespace's ConfigMap astra-team is missing or wrong.",
     "OutOfMemory": "The workload used more memory than it may.",
     "InputUnavailable": "An input's artifact is missing or damaged in the store.",
     "StoreUnavailable": "The artifact store is full, not writable or out of reach.",
