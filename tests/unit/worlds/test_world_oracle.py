@@ -7,6 +7,8 @@ import pytest
 
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.episodes.match import leaf_at, solves
+from astra_jobs.episodes.reward import score
+from astra_jobs.records.episode import EpisodeCall
 from astra_jobs.worlds.questions import WorldQuestion, draw_question
 from astra_jobs.worlds.world import World, WorldToolError, make_world
 
@@ -38,6 +40,16 @@ def test_the_oracle_solves_all_questions_in_both_forms_of_the_tools() -> None:
             value = world.tool(call.tool).call(call.arguments)
             assert functions[call.tool](**call.arguments) == value
             assert solves(target.answer, value, target.answer_path, call.arguments), (seed, call)
+
+
+def test_the_reward_is_one_for_the_oracle_and_zero_for_nothing() -> None:
+    for seed in range(SEEDS):
+        world, question = drawn(seed)
+        values = [(call, world.tool(call.tool).call(call.arguments)) for call in question.oracle]
+        calls = [EpisodeCall(turn=0, tool=call.tool, arguments=call.arguments, outcome="ok", value=value) for call, value in values]
+        assert score(question.targets, calls).value == 1.0
+        assert score(question.targets, []).value == 0.0
+        assert score(question.targets, calls[1:]).value < 1.0, "a needed call left out"
 
 
 def test_later_arguments_come_from_earlier_results_and_first_ones_from_the_question() -> None:
