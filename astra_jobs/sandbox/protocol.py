@@ -49,8 +49,12 @@ class CallResult(Model):
     cpu_seconds: float = Field(default=0.0, description="not part of equality between replays")
 
 
+class SequenceConflict(ValueError):
+    """A call number was used again for another call: a mistake of the caller, never an outcome."""
+
+
 class Sandbox(Protocol):
-    """A pool that runs tools. All methods may be called concurrently."""
+    """A pool that runs tools. All methods may be called concurrently; calls of one session run one after the other."""
 
     async def put(self, tools: list[ToolCode]) -> str:
         """Register an environment; return its digest. Equal tools give the equal digest, at no second cost."""

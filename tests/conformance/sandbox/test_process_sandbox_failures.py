@@ -1,0 +1,212 @@
+"""What only the sandbox of plain processes can show: processes that die, zombies, descriptors, speed."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import astra_jobs.sandbox.session as session_module
+from astra_jobs.api.errors import BadInput
+from astra_jobs.records.episode import INFRASTRUCTURE
+from astra_jobs.sandbox.client import ZYGOTES, process_sandbox
+from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
+
+COUNT = ToolCode(
+    name="count", parameters={"type": "object", "properties": {}}, code="N = [0]\ndef count():\n    N[0] += 1\n    return N[0]\n"
+)
+SUICIDE = ToolCode(
+    name="die",
+    parameters={"type": "object", "properties": {}},
+    code="import os, signal\ndef die():\n    os.kill(os.getpid(), signal.SIGKILL)\n",
+)
+NAP = ToolCode(
+    name="nap", parameters={"type": "object", "properties": {}}, code="import select\ndef nap():\n    select.select([], [], [], 600)\n"
+)
+
+
+def zombies_below(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] == "Z" and int(fields[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+async def until(true: Any, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_child_is_replaced_by_replay() -> None:
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits()) as sandbox:
+            session = await sandbox.open(await sandbox.put([COUNT]), 0)
+            assert [(await sandbox.call(session, seq, "count", {})).value for seq in range(2)] == [1, 2]
+            assert sandbox.link is not None
+            await until(lambda: sandbox.link.pids)
+            os.kill(next(iter(sandbox.link.pids.values())), signal.SIGKILL)
+            assert (await sandbox.call(session, 2, "count", {})).value == 3
+
+    asyncio.run(body())
+
+
+def test_a_child_that_is_killed_again_and_again_is_infrastructure_and_its_neighbour_goes_on() -> None:
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits()) as sandbox:
+            environment = await sandbox.put([SUICIDE, COUNT])
+            one, other = await sandbox.open(environment, 0), await sandbox.open(environment, 1)
+            assert (await sandbox.call(one, 0, "die", {})).outcome == "session_lost"
+            assert (await sandbox.call(other, 0, "count", {})).value == 1
+            assert (await sandbox.call(one, 1, "count", {})).value == 1
+
+    asyncio.run(body())
+
+
+def test_a_dead_zygote_never_gives_a_tool_outcome_and_is_replaced() -> None:
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits()) as sandbox:
+            environment = await sandbox.put([COUNT, NAP])
+            session = await sandbox.open(environment, 0)
+            napping = await sandbox.open(environment, 0)
+            assert (await sandbox.call(session, 0, "count", {})).value == 1
+            call = asyncio.ensure_future(sandbox.call(napping, 0, "nap", {}))
+            assert sandbox.link is not None
+            await until(lambda: len(sandbox.link.pids) == 2)
+            pids = list(sandbox.link.pids.values())
+            for _ in range(2):  # the call is tried again on a new zygote once
+                await until(lambda: sandbox.link and not sandbox.link.gone and sandbox.link.pids)
+                sandbox.link.process.kill()
+                await until(lambda link=sandbox.link: link.gone)
+            assert (await call).outcome in INFRASTRUCTURE
+            assert (await sandbox.call(session, 1, "count", {})).value == 2
+            await until(lambda: not any(map(alive, pids)))
+
+    asyncio.run(body())
+
+
+def test_too_many_dead_zygotes_are_an_infrastructure_error() -> None:
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits()) as sandbox:
+            session = await sandbox.open(await sandbox.put([COUNT]), 0)
+            for seq in range(ZYGOTES):
+                assert (await sandbox.call(session, seq, "count", {})).outcome == "ok"
+                assert sandbox.link is not None
+                sandbox.link.process.kill()
+                await until(lambda: sandbox.link.gone)
+            assert (await sandbox.call(session, 99, "count", {})).outcome == "infra_error"
+
+    asyncio.run(body())
+
+
+def test_no_zombies_no_descriptors_no_processes_are_left() -> None:
+    async def body() -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        async with process_sandbox(SandboxLimits(seconds=0.1)) as sandbox:
+            assert sandbox.link is not None
+            zygote = sandbox.link.process.pid
+            held = len(os.listdir("/proc/self/fd"))
+            environment = await sandbox.put([COUNT, NAP, SUICIDE])
+            for seed in range(30):
+                session = await sandbox.open(environment, seed)
+                await sandbox.call(session, 0, "die" if seed % 10 == 0 else "count", {})
+                await sandbox.close(session)
+            await until(lambda: not sandbox.link.ends and not zombies_below(zygote))
+            assert len(os.listdir("/proc/self/fd")) == held
+            busy = asyncio.ensure_future(sandbox.call(await sandbox.open(environment, 0), 0, "nap", {}))
+            await until(lambda: sandbox.link.pids)
+            child = next(iter(sandbox.link.pids.values()))
+            busy.cancel()
+            await asyncio.gather(busy, return_exceptions=True)
+        await until(lambda: not alive(child) and not alive(zygote))
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(body())
+
+
+def test_sessions_die_with_the_client() -> None:
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits(seconds=50)) as sandbox:
+            call = asyncio.ensure_future(sandbox.call(await sandbox.open(await sandbox.put([NAP]), 0), 0, "nap", {}))
+            assert sandbox.link is not None
+            await until(lambda: sandbox.link.pids)
+            child, zygote = next(iter(sandbox.link.pids.values())), sandbox.link.process
+            os.set_blocking(sandbox.link.control.fileno(), True)
+            sandbox.link.control.shutdown(2)  # what the zygote sees when its client is killed
+            await until(lambda: not alive(child))
+            assert await asyncio.to_thread(zygote.wait, 10) == 0
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("looks", "outcome"),
+    [
+        ([(0.0, "S"), (0.0, "S")], "limit_time"),
+        ([(0.0, "S"), (0.0, "R")], "infra_error"),
+        ([(0.0, "S"), (9.0, "S")], "infra_error"),
+        ([None, None], "infra_error"),
+    ],
+    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "no evidence"],
+)
+def test_a_starved_process_is_infrastructure_and_a_blocked_one_is_not(monkeypatch: Any, looks: list[Any], outcome: str) -> None:
+    looked = iter(looks)
+    monkeypatch.setattr(session_module, "run_delay", lambda _: next(looked))
+
+    async def body() -> None:
+        async with process_sandbox(SandboxLimits(seconds=0.02)) as sandbox:
+            assert (await sandbox.call(await sandbox.open(await sandbox.put([NAP]), 0), 0, "nap", {})).outcome == outcome
+
+    asyncio.run(body())
+
+
+def test_the_run_queue_delay_is_read_from_the_system() -> None:
+    delay = session_module.run_delay(os.getpid())
+    assert delay is not None
+    assert delay[0] >= 0
+    assert delay[1] == "R"
+    assert session_module.run_delay(2**22 + 1) is None
+
+
+def test_a_memory_limit_below_what_python_needs_is_refused_in_words() -> None:
+    async def body() -> None:
+        with pytest.raises(BadInput, match=r"memoryMib"):
+            async with process_sandbox(SandboxLimits(memory_mib=16)):
+                pass
+
+    asyncio.run(body())
+
+
+def test_at_least_two_hundred_sessions_a_second() -> None:
+    async def body() -> float:
+        async with process_sandbox(SandboxLimits()) as sandbox:
+            environment = await sandbox.put([COUNT])
+            wall = time.perf_counter()
+            for seed in range(100):
+                session = await sandbox.open(environment, seed)
+                for seq in range(3):
+                    assert (await sandbox.call(session, seq, "count", {})).outcome == "ok"
+                await sandbox.close(session)
+            return 100 / (time.perf_counter() - wall)
+
+    # Three tries, because other work may share the machine; the bar itself is not lowered.
+    assert any(asyncio.run(body()) >= 200 for _ in range(3))
