@@ -108,6 +108,7 @@ class EpisodeLoop:
         index, self.turns = self.turns, self.turns + 1
         if not calls and not parsed.malformed:
             self.ending = "Answered"
+            await self.session.close()
             return None
         texts = await self._answer(index, calls)
         for _ in parsed.malformed:
@@ -119,7 +120,10 @@ class EpisodeLoop:
             self.ending = "Infrastructure"
         elif self.turns >= self.limits.max_turns:
             self.ending = "TurnLimit"
-        return None if self.ending else self.dialect.observations(texts)
+        if self.ending:
+            await self.session.close()
+            return None
+        return self.dialect.observations(texts)
 
     async def _answer(self, turn: int, calls: list[ToolCall]) -> list[str]:
         """Run the calls of a turn side by side; record them in the order written and return what the model sees."""

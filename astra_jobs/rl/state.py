@@ -1,0 +1,91 @@
+"""A training run's whole state on disk: weights, optimizer, filling with its rollouts, curve and transcripts (SPEC 5).
+
+Random streams need no room here: all are named by seed and dispatch number, and the number is part of filling.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from astra_jobs.api.base import Model, canonical
+from astra_jobs.api.errors import BadInput
+from astra_jobs.records.episode import Episode
+from astra_jobs.rl.filling import FillingState
+from astra_jobs.rl.trainer import Trainer
+
+
+class CurveRow(Model):
+    """One line of curve.jsonl. Means over the episodes generated in the step, over the update's tokens for the loss."""
+
+    step: int
+    reward: float
+    valid_share: float = Field(description="groups with reward variance, of those generated in the step")
+    solved: float = Field(description="episodes that solved all targets")
+    calls: float
+    turns: float
+    truncated: float = Field(description="episodes cut by a limit")
+    masked: float = Field(description="episodes lost to infrastructure")
+    malformed: float = Field(description="malformed calls an episode")
+    response_tokens: float
+    episodes: int
+    rounds: int
+    trained: int = Field(description="groups in the update")
+    carried: int = Field(description="groups left for later steps")
+    loss: float
+    gradient_norm: float
+    clipped: float
+    entropy_estimate: float = Field(description="mean surprise of the sampled tokens, nats")
+    engine_gap: float = Field(description="mean distance of the engine's and the trainer's log-probabilities, nats")
+    generation_seconds: float
+    update_seconds: float
+
+
+@dataclass
+class RunState:
+    """What training has done so far, beside the weights."""
+
+    step: int = 0
+    filling: FillingState = field(default_factory=FillingState)
+    curve: list[CurveRow] = field(default_factory=list)
+    transcripts: list[Episode] = field(default_factory=list)
+
+
+class _Saved(Model):
+    version: int = 1
+    step: int
+    filling: FillingState
+    curve: list[CurveRow]
+    transcripts: list[Episode]
+
+
+def save(folder: Path, state: RunState, trainer: Trainer) -> None:
+    """Write the state into an empty folder."""
+    weights = {name: tensor.detach().clone().contiguous() for name, tensor in trainer.model.named_parameters()}
+    save_file(weights, folder / "weights.safetensors")
+    torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
+    saved = _Saved(step=state.step, filling=state.filling, curve=state.curve, transcripts=state.transcripts)
+    (folder / "state.json").write_bytes(canonical(saved.to_dict()))
+
+
+def restore(folder: Path, trainer: Trainer) -> RunState:
+    """Read a state back into the trainer; raise BadInput when the checkpoint is not of this model."""
+    try:
+        weights = load_file(folder / "weights.safetensors")
+        parameters = dict(trainer.model.named_parameters())
+        if weights.keys() != parameters.keys():
+            raise BadInput("checkpoint", "CheckpointUnusable", "its weights are of another model; delete the run's checkpoints")
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                parameters[name].copy_(tensor)
+        optimizer: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True)
+        trainer.optimizer.load_state_dict(optimizer)
+        saved = _Saved.model_validate_json((folder / "state.json").read_bytes())
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        message = f"not a whole checkpoint ({str(error).splitlines()[0][:200]}); delete the run's checkpoints"
+        raise BadInput("checkpoint", "CheckpointUnusable", message) from error
+    return RunState(saved.step, saved.filling, saved.curve, saved.transcripts)
