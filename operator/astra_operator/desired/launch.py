@@ -1,0 +1,106 @@
+"""From a frozen attempt to Kubernetes objects: the attempt's ConfigMap, and for each launch a request and a workload.
+
+Pure: the same attempt, stage and restart give the same bytes on every pass and every machine.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from astra_jobs.api.artifact import Artifact
+from astra_jobs.api.request import Input, StageRequest
+from astra_operator.desired import launchers, naming
+from astra_operator.desired.pod import PodNeeds
+from astra_operator.frozen import Frozen
+from astra_operator.stages import PlannedStage
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunName:
+    """Who the objects are for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """One launch to be made; ``spec`` is the frozen spec with today's operational fields."""
+
+    stage: PlannedStage
+    restart: int
+    spec: dict[str, Any]
+    results: Mapping[str, tuple[Artifact, ...]]
+
+
+def attempt_config(run: RunName, frozen: Frozen) -> Object:
+    """Return the ConfigMap that holds an attempt."""
+    name = naming.attempt_name(frozen.kind, run.name, frozen.number)
+    return _config(name, _labels(run, frozen), {"attempt.json": _text(frozen.to_dict())})
+
+
+def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Object, Object]:
+    """Return a launch's request ConfigMap and its workload, in the order in which they have to be made."""
+    stage = launch.stage
+    name = naming.workload_name(frozen.kind, run.name, frozen.number, stage.name, launch.restart)
+    labels = _labels(run, frozen) | {naming.LABEL_STAGE: stage.name, naming.LABEL_RESTART: str(launch.restart)}
+    needs = PodNeeds(name, frozen.image, stage.resources, labels, store_secret=frozen.store_secret)
+    request = _config(name, labels, {"request.json": _text(_request(run, frozen, launch).to_dict())})
+    if stage.workload == "PyTorchJob":
+        return request, launchers.pytorch_job(name, replace(needs, container="pytorch"), stage.width)
+    if stage.workload == "IndexedJob":
+        return request, launchers.indexed_job(name, needs, stage.width)
+    return request, launchers.job(name, needs)
+
+
+def with_end(request: Object, end: str) -> Object:
+    """Return a request ConfigMap as it is applied again to keep why its launch ends."""
+    metadata = request["metadata"]
+    kept = {"name": metadata["name"], "labels": metadata["labels"], "annotations": {naming.END_ANNOTATION: end}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": kept, "data": request["data"], "immutable": True}
+
+
+def _request(run: RunName, frozen: Frozen, launch: LaunchPlan) -> StageRequest:
+    previous = [
+        Input(role=f"{stage}/{shard}", kind=frozen.kind, name=run.name, artifact=artifact)
+        for stage, artifacts in launch.results.items()
+        for shard, artifact in enumerate(artifacts)
+    ]
+    return StageRequest(
+        kind=frozen.kind,
+        name=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        attempt=frozen.number,
+        restart=launch.restart,
+        digest=frozen.digest,
+        stage=launch.stage.name,
+        shards=launch.stage.shards,
+        spec=launch.spec,
+        inputs=frozen.inputs,
+        previous=previous,
+        store=frozen.store,
+        isolation=frozen.isolation,
+    )
+
+
+def _config(name: str, labels: dict[str, str], data: dict[str, str]) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": data, "immutable": True}
+
+
+def _labels(run: RunName, frozen: Frozen) -> dict[str, str]:
+    return {
+        naming.LABEL_MANAGED: naming.MANAGER,
+        naming.LABEL_KIND: frozen.kind,
+        naming.LABEL_RUN: run.name,
+        naming.LABEL_UID: run.uid,
+        naming.LABEL_ATTEMPT: str(frozen.number),
+    }
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,43 @@
+"""Names and labels of child objects: the same for the same thing, on every pass and after every restart.
+
+A workload's name ends in attempt, stage and restart, so two executions never share one. Pods add up to 11 characters
+("-worker-999"), and everything must fit a DNS label of 63, hence the bound of 52.
+"""
+
+import hashlib
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.base import GROUP
+
+LONGEST = 52
+SHORT: dict[Kind, str] = {"ToolCorpus": "corpus", "ChainSynthesis": "chains", "EnvSynthesis": "envs", "SFTRun": "sft", "RLRun": "rl"}
+
+LABEL_RUN = f"{GROUP}/run"
+LABEL_KIND = f"{GROUP}/kind"
+LABEL_UID = f"{GROUP}/run-uid"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_STAGE = f"{GROUP}/stage"
+LABEL_RESTART = f"{GROUP}/restart"
+LABEL_MANAGED = "app.kubernetes.io/managed-by"
+MANAGER = "astra-operator"
+END_ANNOTATION = f"{GROUP}/end"
+LOG_ANNOTATION = f"{GROUP}/last-lines"
+
+
+def attempt_name(kind: Kind, run: str, attempt: int) -> str:
+    """Return the name of an attempt's ConfigMap."""
+    return _fit(kind, run, f"-{attempt}")
+
+
+def workload_name(kind: Kind, run: str, attempt: int, stage: str, restart: int) -> str:
+    """Return the name of a workload and of its request's ConfigMap."""
+    return _fit(kind, run, f"-{attempt}-{stage}-{restart}")
+
+
+def _fit(kind: Kind, run: str, suffix: str) -> str:
+    suffix = f"-{SHORT[kind]}{suffix}"
+    if len(run) + len(suffix) <= LONGEST:
+        return run + suffix
+    # Two long names must not meet after the cut: eight hex digits of the whole name keep them apart.
+    mark = hashlib.sha256(run.encode()).hexdigest()[:8]
+    return f"{run[: LONGEST - len(suffix) - 9].rstrip('-')}-{mark}{suffix}"

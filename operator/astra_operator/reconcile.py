@@ -1,0 +1,122 @@
+"""The four sentences: observe, build, apply, report. Generic over the five kinds and over clusters.
+
+Every pass starts from what the cluster says and takes one step; nothing is kept in memory between passes, so the process may
+die at any point. A pass is repeated until there is nothing to do but wait.
+"""
+
+from dataclasses import replace
+
+from astra_jobs.api.errors import BadInput
+from astra_operator import attempts
+from astra_operator.clusters.base import Cluster, Object, RunKey
+from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects, with_end
+from astra_operator.frozen import read_live
+from astra_operator.observed import encode_end, observe
+from astra_operator.resolve import resolve
+from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
+from astra_operator.site import Site
+from astra_operator.status import status_of
+from astra_operator.steps import Mark, Open, Remove, Rest, Start, Step, next_step
+from astra_operator.view import View
+
+
+class Reconciler:
+    """Moves runs towards what their specs ask for."""
+
+    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+        self.cluster = cluster
+        self.settings = settings
+
+    def reconcile(self, key: RunKey) -> "Outcome":
+        """Take steps until the run can only wait; raises ``ClusterError`` when a call fails, after which it is simply called again."""
+        written = False
+        while True:
+            run = self.cluster.get_run(*key)
+            if run is None or run["metadata"].get("deletionTimestamp"):
+                return Outcome(None, written, gone=True)  # what it owned goes by ownerReferences
+            view = self.observe(run)
+            step = next_step(view)
+            if isinstance(step, Rest):
+                return Outcome(step.seconds, self.report(view) or written)
+            # The old attempt's last word must be in status before a new attempt takes its place.
+            if isinstance(step, Open) and view.seen.frozen is not None and self.report(view, opening=True):
+                written = True
+                continue
+            if not self.apply(view, step):
+                # What the step makes is there already, so the observation was older than the cluster: look again later.
+                return Outcome(self.settings.poll, written)
+
+    def observe(self, run: Object) -> View:
+        """Read everything that the run's next step depends on."""
+        children = self.cluster.children(run["metadata"]["uid"])
+        view = View(
+            run=run,
+            live=read_live(run),
+            resolution=resolve(run, self.cluster.list_runs()),
+            seen=observe(children),
+            team=self._team(run["metadata"].get("namespace", "default")),
+            settings=self.settings,
+            now=self.cluster.now(),
+        )
+        reports = {pod["metadata"]["name"]: self.cluster.progress(pod) for pod in _reporting(view)}
+        return replace(view, reports=reports) if reports else view
+
+    def apply(self, view: View, step: Step) -> bool:
+        """Take a step; return False when somebody had taken it before."""
+        run = view.run
+        if isinstance(step, Open):
+            assert view.resolution.inputs is not None, "an attempt opens with its inputs"
+            assert isinstance(view.team, TeamSettings), "an attempt opens with settings"
+            site = Site(view.team, view.settings, view.now)
+            frozen = attempts.freeze(run, view.live, view.resolution.inputs, step.number, site)
+            return bool(self.cluster.apply([attempt_config(_name(run), frozen)], run))
+        if isinstance(step, Remove):
+            for item in step.objects:
+                self.cluster.delete(item)
+        elif isinstance(step, Mark):
+            self.cluster.apply([with_end(step.launch.config, encode_end(step.end))], run)
+        elif isinstance(step, Start):
+            return self._start(view, step)
+        return True
+
+    def report(self, view: View, opening: bool = False) -> bool:
+        """Write status when it differs from what is stored; return whether it did."""
+        status = status_of(view, opening)
+        if status == view.run.get("status"):
+            return False
+        self.cluster.write_status(view.run, status)
+        return True
+
+    def _start(self, view: View, step: Start) -> bool:
+        """Make a request, and its workload only if the request is new: one that exists has had its workload, whatever became of it."""
+        assert view.seen.frozen is not None, "a launch belongs to an attempt"
+        request, workload = launch_objects(_name(view.run), view.seen.frozen, LaunchPlan(step.stage, step.restart, view.spec, view.results))
+        return bool(self.cluster.apply([request], view.run)) and bool(self.cluster.apply([workload], view.run))
+
+    def _team(self, namespace: str) -> TeamSettings | BadInput:
+        try:
+            return parse_team(self.cluster.team(namespace), namespace)
+        except BadInput as error:
+            return error
+
+
+class Outcome:
+    """How a reconcile left a run: when to look again by the clock (None: only after an event), and whether its status changed."""
+
+    def __init__(self, again: float | None, changed: bool, gone: bool = False) -> None:
+        self.again = again
+        self.changed = changed
+        self.gone = gone
+
+
+def _name(run: Object) -> RunName:
+    metadata = run["metadata"]
+    return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])
+
+
+def _reporting(view: View) -> list[Object]:
+    """Return the running pods that report progress: every shard, and of a training job rank 0."""
+    if view.launch is None or view.launch.end is not None or view.current is None:
+        return []
+    names = {pod.name for pod in view.launch.pods if pod.phase == "Running" and pod.index < view.launch.request.shards}
+    return [item for item in view.launch.objects if item["kind"] == "Pod" and item["metadata"]["name"] in names]

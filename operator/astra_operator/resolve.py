@@ -1,0 +1,193 @@
+"""References of a run to other runs → inputs by role, or the one line that says what it waits for.
+
+An input is taken when the run it names has settled: a run that is about to make a new artifact still shows its old one,
+and an attempt opened on that would be done twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from astra_jobs.api.artifact import Artifact, Kind
+from astra_jobs.api.errors import BadInput
+from astra_jobs.api.request import Input
+from astra_operator.clusters.base import Object, RunKey, key_of
+from astra_operator.stages import product_stage
+
+
+@dataclass(frozen=True)
+class ReferenceField:
+    """A field of a kind's spec that names another run; ``path`` ends in a reference or, with [], in a list of them."""
+
+    path: str
+    role: str
+    kind: Kind
+
+
+REFERENCES: dict[Kind, tuple[ReferenceField, ...]] = {
+    "ToolCorpus": (),
+    "ChainSynthesis": (ReferenceField("corpus", "corpus", "ToolCorpus"),),
+    "EnvSynthesis": (),
+    "SFTRun": (
+        ReferenceField("data[]", "data", "ChainSynthesis"),
+        ReferenceField("evaluation.environments[]", "evaluation", "EnvSynthesis"),
+    ),
+    "RLRun": (
+        ReferenceField("model.run", "model", "SFTRun"),
+        ReferenceField("environments[]", "environments", "EnvSynthesis"),
+        ReferenceField("evaluation.environments[]", "evaluation", "EnvSynthesis"),
+    ),
+}
+Table = Mapping[Kind, tuple[ReferenceField, ...]]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference of one run: the field as the user's file spells it, the input role, and the run it names."""
+
+    field: str
+    role: str
+    target: RunKey
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Every input, or why there is none: reason WaitingForInput or ReferenceCycle, and one line for people."""
+
+    inputs: tuple[Input, ...] | None
+    reason: str = "InputsResolved"
+    message: str = ""
+
+
+def references(run: Object, table: Table = REFERENCES) -> tuple[Reference, ...]:
+    """List a run's references in spec order; what does not look like one is left out (validation has its say elsewhere)."""
+    namespace = key_of(run).namespace
+    found = []
+    for field in table.get(run["kind"], ()):
+        value: Any = run.get("spec", {})
+        for part in field.path.removesuffix("[]").split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        listed = field.path.endswith("[]")
+        path = "spec." + field.path.removesuffix("[]")
+        items = list(enumerate(value)) if listed and isinstance(value, list) else [(0, value)]
+        for index, item in items:
+            if isinstance(item, dict) and isinstance(item.get("name"), str):
+                place, role = (f"{path}[{index}]", f"{field.role}/{index}") if listed else (path, field.role)
+                found.append(Reference(f"{place}.name", role, RunKey(field.kind, namespace, item["name"])))
+    return tuple(found)
+
+
+def resolve(run: Object, runs: Iterable[Object], table: Table = REFERENCES) -> Resolution:
+    """Turn a run's references into inputs; the first that cannot be is what the run waits for."""
+    by_key = {key_of(other): other for other in runs}
+    circle = find_cycle(key_of(run), by_key, table)
+    if circle:
+        return Resolution(
+            None, "ReferenceCycle", f"{references(run, table)[0].field}: runs refer to each other in a circle: {_chain(circle)}"
+        )
+    inputs, waits = [], []
+    for reference in references(run, table):
+        wait = _why_wait(reference, by_key, table)
+        if wait:
+            waits.append(f"{reference.field}: {wait}")
+        else:
+            artifact = Artifact.model_validate(by_key[reference.target]["status"]["artifact"])
+            inputs.append(Input(role=reference.role, kind=reference.target.kind, name=reference.target.name, artifact=artifact))
+    if waits:
+        more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
+        return Resolution(None, "WaitingForInput", waits[0] + more)
+    return Resolution(tuple(inputs))
+
+
+def find_cycle(start: RunKey, by_key: Mapping[RunKey, Object], table: Table = REFERENCES) -> list[RunKey] | None:
+    """Return the shortest circle of references through a run, first and last entry being that run, or None."""
+    came_from: dict[RunKey, RunKey] = {}
+    edge = [start]
+    while edge:
+        following = []
+        for key in edge:
+            for reference in references(by_key[key], table) if key in by_key else ():
+                if reference.target == start:
+                    path = [start, key]
+                    while path[-1] != start:
+                        path.append(came_from[path[-1]])
+                    return path[::-1]
+                if reference.target not in came_from:
+                    came_from[reference.target] = key
+                    following.append(reference.target)
+        edge = following
+    return None
+
+
+def unsettled(key: RunKey, by_key: Mapping[RunKey, Object], table: Table = REFERENCES, seen: frozenset[RunKey] = frozenset()) -> bool:
+    """Tell if a run, or one that it is made from, is still going to replace the artifact that it shows."""
+    run = by_key.get(key)
+    if run is None or key in seen:
+        return False
+    status = run.get("status") or {}
+    if status.get("observedGeneration", 0) < run["metadata"].get("generation", 1):
+        return True
+    if condition_status(run, "Reconciling") == "True" and product_stage(key.kind).name not in status.get("artifacts", {}):
+        return True
+    if condition_status(run, "Suspended") == "True" or condition_status(run, "Stalled") == "True":
+        return False  # nobody knows when it will move again; what is there is used
+    return any(unsettled(reference.target, by_key, table, seen | {key}) for reference in references(run, table))
+
+
+def condition_status(run: Object, kind: str) -> str:
+    """Return the status of a run's condition, Unknown when it is not set."""
+    conditions = (run.get("status") or {}).get("conditions", [])
+    return next((str(item["status"]) for item in conditions if item["type"] == kind), "Unknown")
+
+
+def dependents(key: RunKey, runs: Iterable[Object], table: Table = REFERENCES) -> list[RunKey]:
+    """List the runs that read what a run makes, directly or through others: those whose inputs its news may change."""
+    found: set[RunKey] = {key}
+    runs = list(runs)
+    while True:
+        more = {key_of(run) for run in runs if any(reference.target in found for reference in references(run, table))} - found
+        if not more:
+            return sorted(found - {key})
+        found |= more
+
+
+def check(runs: list[Object], table: Table = REFERENCES) -> list[BadInput]:
+    """Find what can never be resolved among a closed set of runs (a folder of manifests): dangling references and circles."""
+    by_key = {key_of(run): run for run in runs}
+    problems = []
+    for run in runs:
+        for reference in references(run, table):
+            if reference.target not in by_key:
+                problems.append(
+                    BadInput(f"{run['kind']} {key_of(run).name} {reference.field}", "WaitingForInput", _missing(reference, by_key))
+                )
+        circle = find_cycle(key_of(run), by_key, table)
+        if circle:
+            message = f"runs refer to each other in a circle: {_chain(circle)}; remove one of the references"
+            problems.append(BadInput(f"{run['kind']} {key_of(run).name}", "ReferenceCycle", message))
+    return problems
+
+
+def _why_wait(reference: Reference, by_key: Mapping[RunKey, Object], table: Table) -> str:
+    run = by_key.get(reference.target)
+    if run is None:
+        return _missing(reference, by_key)
+    what = f'{reference.target.kind} "{reference.target.name}"'
+    status = run.get("status") or {}
+    reason = next((item["reason"] for item in status.get("conditions", []) if item["type"] == "Succeeded"), "Pending")
+    if not status.get("artifact"):
+        return f"{what} has no artifact yet ({reason})"
+    if unsettled(reference.target, by_key, table):
+        return f"{what} is being made anew ({reason})"
+    return ""
+
+
+def _missing(reference: Reference, by_key: Mapping[RunKey, Object]) -> str:
+    target = reference.target
+    known = sorted(key.name for key in by_key if (key.kind, key.namespace) == (target.kind, target.namespace))
+    there = f"there are: {', '.join(known[:10])}" if known else "there is none of that kind"
+    return f'there is no {target.kind} named "{target.name}" in namespace "{target.namespace}"; {there}'
+
+
+def _chain(circle: list[RunKey]) -> str:
+    return " → ".join(f"{key.kind} {key.name}" for key in circle)

@@ -1,0 +1,78 @@
+"""The stages of each kind, as data: what runs, how wide, and which of them makes the artifact that other runs use."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.v1alpha1.common import CommonSpec, Resources
+
+WorkloadType = Literal["Job", "IndexedJob", "PyTorchJob"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a kind. ``width`` and ``needs`` are paths into the spec: pods side by side, and what must be set for it to exist."""
+
+    name: str
+    workload: WorkloadType = "Job"
+    width: str = ""
+    needs: str = ""
+    product: bool = False
+
+
+_SYNTHESIS = (Stage("synthesise", "IndexedJob", width="shards"), Stage("merge", product=True))
+_TRAINING = (Stage("prepare"), Stage("train", "PyTorchJob", width="training.ranks", product=True), Stage("evaluate", needs="evaluation"))
+
+STAGES: dict[Kind, tuple[Stage, ...]] = {
+    "ToolCorpus": (Stage("collect", product=True),),
+    "ChainSynthesis": _SYNTHESIS,
+    "EnvSynthesis": _SYNTHESIS,
+    "SFTRun": _TRAINING,
+    "RLRun": _TRAINING,
+}
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage as one run has it."""
+
+    name: str
+    workload: WorkloadType
+    width: int
+    product: bool
+    resources: Resources
+
+    @property
+    def shards(self) -> int:
+        """Return into how many artifacts the stage's result is split: ranks share one, shards have one each."""
+        return self.width if self.workload == "IndexedJob" else 1
+
+
+def product_stage(kind: Kind) -> Stage:
+    """Return the stage whose artifact is the run's."""
+    return next(stage for stage in STAGES[kind] if stage.product)
+
+
+def plan(kind: Kind, spec: dict[str, Any]) -> tuple[PlannedStage, ...]:
+    """Return the stages of a run from its effective spec (camelCase, defaults filled in), in order."""
+    planned = []
+    for stage in STAGES[kind]:
+        if stage.needs and _at(spec, stage.needs) is None:
+            continue
+        workload: WorkloadType = "Job" if stage.workload == "PyTorchJob" and spec.get("launcher") == "Job" else stage.workload
+        width = int(_at(spec, stage.width)) if stage.width else 1
+        planned.append(PlannedStage(stage.name, workload, width, stage.product, resources_of(spec, stage.name)))
+    return tuple(planned)
+
+
+def resources_of(spec: dict[str, Any], stage: str) -> Resources:
+    """Return the CPU and memory of a stage's pods: the stage's own entry, else the run's."""
+    common = CommonSpec.model_validate({"pod": spec.get("pod", {})})
+    return next((item.resources for item in common.pod.stages if item.stage == stage), common.pod.resources)
+
+
+def _at(spec: dict[str, Any], path: str) -> Any:
+    value: Any = spec
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

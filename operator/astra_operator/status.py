@@ -1,0 +1,282 @@
+"""Facts → status: one function per condition, each from the same view and standing.
+
+Reasons come from ``REASONS`` alone; ``lastTransitionTime`` moves only when a status flips; the whole stays below 16 KB.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from astra_jobs.api.artifact import Artifact
+from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, ConditionType, PastAttempt, Status
+from astra_operator.clusters.base import format_time
+from astra_operator.observed import Launch, PodFact
+from astra_operator.progress import progress_of
+from astra_operator.restarts import GiveUp, restarts
+from astra_operator.settings import TeamSettings
+from astra_operator.stages import product_stage
+from astra_operator.view import View
+
+MAX_BYTES = 16_000
+_MESSAGE, _METRICS, _HISTORY = 500, 32, 5
+
+Phase = Literal["Invalid", "Waiting", "Suspended", "Queued", "Running", "Restarting", "Done", "GaveUp"]
+Verdict = tuple[Literal["True", "False", "Unknown"], str, str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands, in one word, with the reason and message that its conditions share."""
+
+    phase: Phase
+    reason: str
+    message: str = ""
+
+
+def standing(view: View) -> Standing:
+    """Say where the run stands."""
+    blocked = _blocked(view)
+    if blocked:
+        return blocked
+    idle = view.seen.frozen is None or view.ended
+    if view.suspended and (view.wants_new if idle else True):
+        return Standing("Suspended", "Suspended", "spec.suspend is true; no pods run and progress is kept")
+    if view.wants_new and idle and view.resolution.inputs is None:
+        return Standing("Waiting", view.resolution.reason, view.resolution.message)
+    if view.seen.frozen is None:
+        return Standing("Queued", "Pending", "the first attempt is about to open")
+    if view.current is None:
+        return Standing("Done", "UpToDate" if _reused(view) else "Finished", _done_message(view))
+    if isinstance(view.verdict, GiveUp):
+        return Standing("GaveUp", view.verdict.reason, f"stage {view.current.name}: {view.verdict.message}")
+    return _at_work(view, view.launch, view.current.name)
+
+
+def status_of(view: View, opening: bool = False) -> dict[str, Any]:
+    """Return the whole status as JSON.
+
+    ``opening`` tells that a new attempt opens next: then this status closes the old attempt and must not claim to have seen the
+    new generation, or somebody who waits for it would take the old success for the new one.
+    """
+    where = standing(view)
+    generation = view.stored.observed_generation if opening else int(view.run["metadata"].get("generation", 1))
+    frozen = view.seen.frozen
+    status = Status(
+        observed_generation=generation,
+        conditions=[_condition(view, kind, rule(view, where), generation) for kind, rule in RULES.items()],
+        attempt=_attempt(view, where),
+        stage=view.current.name if frozen and view.current else None,
+        progress=progress_of(view, where.phase == "Done") if frozen else None,
+        metrics=_metrics(view),
+        artifact=_product(view) or view.stored.artifact,
+        artifacts={
+            stage.name: view.results[stage.name][0]
+            for stage in view.stages
+            if stage.name in view.results and stage.workload != "IndexedJob"
+        },
+        history=_history(view),
+    )
+    return _fit(status)
+
+
+# ---- the conditions, one function each
+
+
+def succeeded(view: View, where: Standing) -> Verdict:
+    """Succeeded is unknown until the wanted attempt has ended."""
+    outcomes: dict[str, Literal["True", "False"]] = {"Done": "True", "GaveUp": "False", "Invalid": "False"}
+    return outcomes.get(where.phase, "Unknown"), where.reason, where.message
+
+
+def ready(view: View, where: Standing) -> Verdict:
+    """Ready is true when the artifact in status is what the spec asks for now."""
+    if where.phase == "Done" or (_product(view) is not None and not view.wants_new):
+        return "True", where.reason if where.phase == "Done" else "Finished", "the artifact is committed"
+    return "False", where.reason, where.message
+
+
+def reconciling(view: View, where: Standing) -> Verdict:
+    """Reconciling is true while the run moves by itself."""
+    return "True" if where.phase in ("Waiting", "Queued", "Running", "Restarting") else "False", where.reason, where.message
+
+
+def stalled(view: View, where: Standing) -> Verdict:
+    """Stalled is true when somebody has to change something."""
+    return (
+        "True" if where.phase in ("Invalid", "GaveUp") else "False",
+        where.reason,
+        where.message if where.phase in ("Invalid", "GaveUp") else "",
+    )
+
+
+def suspended(view: View, where: Standing) -> Verdict:
+    """Suspended is true while the user asks for no pods."""
+    return ("True", "Suspended", "") if view.suspended else ("False", "Resumed", "")
+
+
+def inputs_ready(view: View, where: Standing) -> Verdict:
+    """InputsReady speaks of the wanted attempt's inputs; a frozen attempt has them."""
+    if view.seen.frozen is not None and not view.wants_new:
+        return "True", "InputsResolved", ""
+    if where.reason == "InvalidSpec":
+        return "Unknown", "InvalidSpec", ""
+    return "True" if view.resolution.inputs is not None else "False", view.resolution.reason, view.resolution.message
+
+
+def services_ready(view: View, where: Standing) -> Verdict:
+    """No stage of this version has services."""
+    return "True", "NoServices", ""
+
+
+def outdated(view: View, where: Standing) -> Verdict:
+    """Outdated is true when the attempt was frozen by another version or for another image; nothing else follows from it."""
+    frozen = view.seen.frozen
+    if frozen is None:
+        return "Unknown", "Pending", ""
+    if frozen.code_version != view.settings.installed:
+        return "True", "CodeChanged", f"attempt {frozen.number} was made with {frozen.code_version}, installed is {view.settings.installed}"
+    if isinstance(view.team, TeamSettings) and frozen.image != view.team.image:
+        return "True", "CodeChanged", f"attempt {frozen.number} uses image {frozen.image}, the team's is {view.team.image}"
+    return "False", "CodeCurrent", ""
+
+
+RULES: dict[ConditionType, Callable[[View, Standing], Verdict]] = {
+    "Succeeded": succeeded,
+    "Ready": ready,
+    "Reconciling": reconciling,
+    "Stalled": stalled,
+    "Suspended": suspended,
+    "InputsReady": inputs_ready,
+    "ServicesReady": services_ready,
+    "Outdated": outdated,
+}
+
+
+# ---- what they share
+
+
+def _blocked(view: View) -> Standing | None:
+    """Return what no attempt can come of: a bad spec, bad settings, a circle of references."""
+    if view.live.spec is None and view.changed:
+        return Standing("Invalid", "InvalidSpec", view.live.problem)
+    idle = view.seen.frozen is None or view.ended
+    if not (view.wants_new and idle):
+        return None
+    if not isinstance(view.team, TeamSettings):
+        return Standing("Invalid", "SettingsInvalid", str(view.team))
+    if view.resolution.reason == "ReferenceCycle":
+        return Standing("Invalid", "ReferenceCycle", view.resolution.message)
+    return None
+
+
+def _at_work(view: View, launch: Launch | None, stage: str) -> Standing:
+    if launch is None:
+        return Standing("Queued", "Pending", f"stage {stage} is about to start")
+    if launch.end is not None:
+        return Standing(
+            "Restarting",
+            "Resumed" if launch.end.cause == "Suspended" else "Restarting",
+            f"stage {stage}: {launch.end.message}".rstrip(": "),
+        )
+    waiting = _first(launch, "Pending")
+    if waiting is not None and waiting.waiting:
+        reason, _, message = waiting.waiting.partition(": ")
+        return Standing("Queued", reason, f"pod {waiting.name}: {message}")
+    running = sum(pod.phase == "Running" for pod in launch.pods)
+    if running == 0 and not any(pod.phase == "Succeeded" for pod in launch.pods):
+        return Standing("Queued", "Pending", f"stage {stage}: {launch.name} has no running pod yet")
+    return Standing("Running", "Running", f"stage {stage}: {launch.name}")
+
+
+def _first(launch: Launch, phase: str) -> PodFact | None:
+    return next((pod for pod in launch.pods if pod.phase == phase), None)
+
+
+def _product(view: View) -> Artifact | None:
+    """Return the artifact that other runs use, when the newest attempt has made it."""
+    return view.results.get(product_stage(view.run["kind"]).name, (None,))[0]
+
+
+def _reused(view: View) -> bool:
+    """Tell if every stage was found in the store; a stored word on it outlives the pods that said so."""
+    condition = view.stored.condition("Succeeded")
+    if view.same_attempt and condition is not None and condition.status == "True":
+        return condition.reason == "UpToDate"
+    pods = [pod for stage in view.stages for launch in view.seen.of_stage(stage.name)[-1:] for pod in launch.pods if pod.result]
+    stages = {launch.stage for launch in view.seen.launches if launch.artifacts}
+    return len(stages) == len(view.stages) and all(pod.result.reused for pod in pods if pod.result)
+
+
+def _done_message(view: View) -> str:
+    return f"attempt {view.seen.frozen.number}: all stages have ended" if view.seen.frozen else ""
+
+
+def _attempt(view: View, where: Standing) -> Attempt | None:
+    frozen = view.seen.frozen
+    if frozen is None:
+        return view.stored.attempt
+    over = view.ended
+    kept = view.stored.attempt.completion_time if view.same_attempt and view.stored.attempt else None
+    return Attempt(
+        number=frozen.number,
+        digest=frozen.digest,
+        restarts=restarts(view.seen.launches),
+        start_time=frozen.start_time,
+        completion_time=(kept or format_time(view.now)) if over else None,
+    )
+
+
+def _metrics(view: View) -> dict[str, str]:
+    """Return the newest numbers of the attempt: what stages ended with, then what the running one reports; at most 32."""
+    if view.seen.frozen is None:
+        return view.stored.metrics
+    metrics = dict(view.stored.metrics) if view.same_attempt else {}
+    for stage in view.stages:
+        pods = [pod for launch in view.seen.of_stage(stage.name) if launch.artifacts for pod in launch.pods]
+        for pod in pods if stage.workload != "IndexedJob" else []:
+            metrics |= pod.result.metrics if pod.result and pod.result.artifact else {}
+    return {key[:63]: value[:64] for key, value in list(metrics.items())[-_METRICS:]}
+
+
+def _history(view: View) -> list[PastAttempt]:
+    """Return the last five attempts before the newest; the stored one joins them once a newer one exists."""
+    attempt, history = view.stored.attempt, view.stored.history
+    if view.seen.frozen is None or attempt is None or attempt.number >= view.seen.frozen.number:
+        return history
+    condition = view.stored.condition("Succeeded")
+    outcomes = {"True": "Succeeded", "False": condition.reason if condition else ""}
+    outcome = outcomes.get(condition.status if condition else "Unknown", "Replaced")
+    artifact = view.stored.artifacts.get(product_stage(view.run["kind"]).name)
+    past = PastAttempt(number=attempt.number, digest=attempt.digest, outcome=outcome, artifact=artifact)
+    return [*history, past][-_HISTORY:]
+
+
+def _condition(view: View, kind: ConditionType, verdict: Verdict, generation: int) -> Condition:
+    status, reason, message = verdict
+    assert reason in REASONS, reason
+    old = view.stored.condition(kind)
+    flipped = old is None or old.status != status
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=" ".join(message.split())[:_MESSAGE],
+        observed_generation=generation,
+        last_transition_time=format_time(view.now) if flipped or old is None else old.last_transition_time,
+    )
+
+
+def _fit(status: Status) -> dict[str, Any]:
+    """Return at most 16 KB of JSON: metrics go first, then messages; digests, reasons and artifacts stay."""
+    if _size(status) > MAX_BYTES:
+        status = status.model_copy(update={"metrics": {}})
+    for length in (200, 60, 0):
+        if _size(status) > MAX_BYTES:
+            short = [item.model_copy(update={"message": item.message[:length]}) for item in status.conditions]
+            status = status.model_copy(update={"conditions": short})
+    return status.to_dict()
+
+
+def _size(status: Status) -> int:
+    return len(json.dumps(status.to_dict()).encode())

@@ -1,0 +1,94 @@
+"""The next step of a run: one, decided from facts alone. Taking it and looking again is the whole of the reconcile.
+
+Order makes it safe to die anywhere: a new attempt is a ConfigMap before its predecessor is removed; an end is written on the
+request before the workload is deleted; a request is made before its workload, and never a second workload for the same request.
+"""
+
+from dataclasses import dataclass
+
+from astra_operator import restarts
+from astra_operator.clusters.base import WORKLOADS, Object
+from astra_operator.observed import End, Launch
+from astra_operator.restarts import GiveUp
+from astra_operator.stages import PlannedStage
+from astra_operator.view import View
+
+
+@dataclass(frozen=True)
+class Open:
+    """Freeze a new attempt."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Delete objects; what they own goes with them."""
+
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Write on a launch's request why it ends."""
+
+    launch: Launch
+    end: End
+
+
+@dataclass(frozen=True)
+class Start:
+    """Make a request and its workload."""
+
+    stage: PlannedStage
+    restart: int
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Nothing to do before something happens, or before ``seconds`` have passed."""
+
+    seconds: float | None = None
+
+
+Step = Open | Remove | Mark | Start | Rest
+
+
+def next_step(view: View) -> Step:
+    """Decide the next step."""
+    if view.can_open:
+        return Open(view.next_number)
+    if view.seen.stale:
+        return _remove(view.seen.stale, view)
+    if view.current is None:
+        return Rest()
+    launch = view.launch
+    if launch is None:
+        return Rest() if view.suspended else Start(view.current, 0)
+    if launch.end is None:
+        return _watch_over(view, launch)
+    if isinstance(view.verdict, GiveUp):
+        return _remove(launch.objects, view) if any(pod.alive for pod in launch.pods) else Rest()
+    if launch.leftovers:
+        return _remove(launch.objects, view)
+    if view.suspended:
+        return Rest()
+    return Rest(view.verdict) if view.verdict else Start(view.current, launch.restart + 1)
+
+
+def _watch_over(view: View, launch: Launch) -> Step:
+    end = restarts.judge(launch, view.history[:-1], view.watch)
+    if end is None and view.suspended:
+        end = restarts.suspend(launch, view.watch)
+    return Mark(launch, end) if end else Rest(view.settings.poll)
+
+
+def _remove(objects: tuple[Object, ...], view: View) -> Step:
+    """Remove what is not on its way out yet; pods go with their workload, and are only waited for."""
+    owners = {item["metadata"]["uid"] for item in objects if item["kind"] in WORKLOADS}
+    doomed = [
+        item
+        for item in objects
+        if "deletionTimestamp" not in item["metadata"] and not {ref["uid"] for ref in item["metadata"].get("ownerReferences", [])} & owners
+    ]
+    return Remove(tuple(doomed)) if doomed else Rest(view.settings.poll)
