@@ -80,6 +80,10 @@ class EnvDefects(Model):
     )
     forbidden_code: float = spec_field(0.02, about="tools that the static gate must refuse", unit="share", ge=0, le=0.9)
     runaway_tool: float = spec_field(0.01, about="tools that exceed time, memory or output", unit="share", ge=0, le=0.9)
+    bad_call: float = spec_field(
+        0.02, about="call statements that are not one call of the tool with literal keywords", unit="share", ge=0, le=0.9
+    )
+    ambiguous_data: float = spec_field(0.02, about="tools in which another row gives the same answer", unit="share", ge=0, le=0.9)
 
 
 class ProceduralEnvAuthor(Model):
