@@ -40,7 +40,7 @@ class Cache:
 
     def joined(self, other: "Cache") -> "Cache":
         """Return a cache with the rows of both."""
-        slots = max(self.keys[0].shape[2], other.keys[0].shape[2])
+        slots = -(-max(self.keys[0].shape[2], other.keys[0].shape[2]) // _SLOTS) * _SLOTS
         self.room(slots)
         other.room(slots)
         keys = [torch.cat(pair) for pair in zip(self.keys, other.keys, strict=True)]

@@ -83,11 +83,11 @@ class _Batch:
                 self._make_room()
                 if not self._rows:
                     return
-                if all(row.task is not None or row.ended for row in self._rows):
-                    await asyncio.wait([row.task for row in self._rows if row.task is not None], return_when=asyncio.FIRST_COMPLETED)
-                else:
+                if any(row.task is None and not row.ended for row in self._rows):
                     self._step()
                     await asyncio.sleep(0)
+                elif waiting := [row.task for row in self._rows if row.task is not None]:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 self._collect()
         finally:
             for row in self._rows:
