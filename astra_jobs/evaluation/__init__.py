@@ -1,1 +1,1 @@
-"""Held-out evaluation of a policy (SPEC 7)."""
+"""Measurement of models on held-out environments, before and after training (SPEC 7)."""
