@@ -241,7 +241,7 @@ class LocalCluster:
             if "deletionTimestamp" not in pod["metadata"]:
                 continue
             self.kubelet.stop(uid)
-            if not self.kubelet.running(uid):
+            if self.kubelet.gone(uid):
                 touched |= self._run_uid(pod)
                 self.kubelet.forget(uid, self.log_file(pod))
                 self.objects.remove(pod)

@@ -112,6 +112,13 @@ class Kubelet:
         """Tell if a pod's shim lives."""
         return locked(self.home(uid) / "lock")
 
+    def gone(self, uid: str) -> bool:
+        """Tell if nothing of a pod lives any more; what its end has left over is killed."""
+        if self.running(uid):
+            return False
+        self.sweep(uid)
+        return not any(True for _ in marked_processes(uid))
+
     def start(self, pod: Object, address: str, config: Mapping[str, Mapping[str, str]]) -> None:
         """Start a pod once; a pod that cannot run gets its reason into ``record.json`` instead."""
         uid = pod["metadata"]["uid"]
