@@ -11,7 +11,7 @@ from typing import Any, Literal
 from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, ConditionType, PastAttempt, Status
 from astra_operator.clusters.base import format_time
-from astra_operator.observed import Launch, PodFact
+from astra_operator.observed import Launch
 from astra_operator.progress import progress_of
 from astra_operator.restarts import GiveUp, restarts
 from astra_operator.settings import TeamSettings
@@ -179,18 +179,12 @@ def _at_work(view: View, launch: Launch | None, stage: str) -> Standing:
             "Resumed" if launch.end.cause == "Suspended" else "Restarting",
             f"stage {stage}: {launch.end.message}".rstrip(": "),
         )
-    waiting = _first(launch, "Pending")
-    if waiting is not None and waiting.waiting:
+    # A pod on its way up counts as running: one write a stage, not two.
+    waiting = next((pod for pod in launch.pods if pod.waiting), None)
+    if waiting is not None:
         reason, _, message = waiting.waiting.partition(": ")
         return Standing("Queued", reason, f"pod {waiting.name}: {message}")
-    running = sum(pod.phase == "Running" for pod in launch.pods)
-    if running == 0 and not any(pod.phase == "Succeeded" for pod in launch.pods):
-        return Standing("Queued", "Pending", f"stage {stage}: {launch.name} has no running pod yet")
     return Standing("Running", "Running", f"stage {stage}: {launch.name}")
-
-
-def _first(launch: Launch, phase: str) -> PodFact | None:
-    return next((pod for pod in launch.pods if pod.phase == phase), None)
 
 
 def _product(view: View) -> Artifact | None:

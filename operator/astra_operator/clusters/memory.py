@@ -135,9 +135,11 @@ class MemoryCluster:
             for item in orphans:
                 self.vanish(item)
         for item in list(self.objects.values()):
-            if item["kind"] in WORKLOADS and not item.get("status", {}).get("podsMade"):
-                item["status"] = {"podsMade": True}
+            if item["kind"] in WORKLOADS and "status" not in item:
                 self._make_pods(item)
+                item["status"] = {"pods": len(self._owned(item["metadata"]["uid"]))}
+            elif item["kind"] in WORKLOADS and len(self._owned(item["metadata"]["uid"])) < item["status"]["pods"]:
+                item["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
 
     # ---- inside
 
