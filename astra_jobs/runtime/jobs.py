@@ -1,0 +1,35 @@
+"""The table of stages: which function does which stage of which kind, imported only when it runs.
+
+Importing late keeps a pod that collects tool documents free of torch, and an image for synthesis free of the trainers.
+"""
+
+import importlib
+from typing import cast
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.errors import BadInput
+from astra_jobs.api.job import JobFunction
+
+JOBS: dict[tuple[Kind, str], str] = {
+    ("ToolCorpus", "collect"): "astra_jobs.toolcorpus.job:collect",
+    ("ChainSynthesis", "synthesise"): "astra_jobs.chains.job:synthesise",
+    ("ChainSynthesis", "merge"): "astra_jobs.chains.job:merge",
+    ("EnvSynthesis", "synthesise"): "astra_jobs.envs.job:synthesise",
+    ("EnvSynthesis", "merge"): "astra_jobs.envs.job:merge",
+    ("SFTRun", "prepare"): "astra_jobs.sft.job:prepare",
+    ("SFTRun", "train"): "astra_jobs.sft.job:train",
+    ("SFTRun", "evaluate"): "astra_jobs.evaluation.job:evaluate",
+    ("RLRun", "prepare"): "astra_jobs.rl.job:prepare",
+    ("RLRun", "train"): "astra_jobs.rl.job:train",
+    ("RLRun", "evaluate"): "astra_jobs.evaluation.job:evaluate",
+}
+
+
+def load(kind: Kind, stage: str) -> JobFunction:
+    """Import and return the function of a stage; an unknown stage is refused."""
+    name = JOBS.get((kind, stage))
+    if name is None:
+        known = ", ".join(stage for known_kind, stage in JOBS if known_kind == kind)
+        raise BadInput("request.stage", "BadInput", f"found {stage!r}; {kind} has the stages {known}")
+    module, _, function = name.partition(":")
+    return cast(JobFunction, getattr(importlib.import_module(module), function))

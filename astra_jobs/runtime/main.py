@@ -1,0 +1,113 @@
+"""``astra-job``: process 1 of every pod, on a laptop and in a cluster alike.
+
+    astra-job in/request.json                                          do one stage
+    astra-job inspect report --store URL --runs FILE --out report.html   write the report of finished runs
+
+Exit code: 0 done, 75 try again, 78 bad input, 85 stopped after a checkpoint. The first form leaves a JobResult of at most
+4 KiB in ``result.json`` and its progress in ``progress.json``, both in the working directory. SIGTERM asks the job to
+stop; SIGUSR1 prints the stacks of all threads to stderr.
+"""
+
+import contextlib
+import errno
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from astra_jobs.api.errors import BadInput
+from astra_jobs.api.result import JobResult
+from astra_jobs.runtime import inspect
+from astra_jobs.runtime.errors import boundary, tell
+from astra_jobs.runtime.progress import FileProgress, serve
+from astra_jobs.runtime.stage import Process, read_request, run_stage
+
+USAGE = "astra-job REQUEST.json | astra-job inspect report --store URL [--endpoint URL] --runs FILE --out FILE"
+RESULT = Path("result.json")
+PROGRESS = Path("progress.json")
+OUT = Path("out")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in {"-h", "--help"}:
+        print(f"usage: {USAGE}")
+        return 0
+    if given and given[0] == "inspect":
+        result = boundary(lambda: inspect.run(given[1:]))
+        tell(result)
+        return result.exit_code
+    steps: list[int] = []
+    result = boundary(lambda: _stage(given, os.environ, steps))
+    tell(result)
+    if steps:
+        result = result.model_copy(update={"checkpoint": steps[-1]})
+    _leave(result)
+    return result.exit_code
+
+
+def _stage(given: list[str], environment: Mapping[str, str], steps: list[int]) -> JobResult:
+    if len(given) != 1 or given[0].startswith("-"):
+        raise BadInput("astra-job", "BadInput", f"found arguments {given}; usage: {USAGE}")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    faulthandler.register(signal.SIGUSR1)
+    process = Process(
+        folder=OUT.absolute(),
+        shard=_number(environment, "JOB_COMPLETION_INDEX", 0),
+        rank=_number(environment, "RANK", 0),
+        world=_number(environment, "WORLD_SIZE", 1),
+        should_stop=stop.is_set,
+        steps=steps,
+    )
+    progress = FileProgress(PROGRESS.absolute())
+    with _served(progress, environment):
+        progress.write()
+        return run_stage(read_request(Path(given[0])), process, progress)
+
+
+@contextlib.contextmanager
+def _served(progress: FileProgress, environment: Mapping[str, str]) -> Iterator[None]:
+    """Serve progress where the pod says so: on ASTRA_PROGRESS_PORT of ASTRA_POD_IP, or of every address."""
+    if not environment.get("ASTRA_PROGRESS_PORT"):
+        yield
+        return
+    address = environment.get("ASTRA_POD_IP", "") or "0.0.0.0"  # noqa: S104 - a pod's port is closed by policy, not by address
+    server = serve(progress, address, _number(environment, "ASTRA_PROGRESS_PORT", 0))
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "") or str(default)
+    if not text.isdecimal():
+        raise BadInput(name, "BadInput", f"found {text!r} in the environment; set a whole number")
+    return int(text)
+
+
+def _leave(result: JobResult) -> None:
+    """Write the result in one step. A termination message is mounted over the name, and then it is written in place."""
+    data = result.encode()
+    temporary = RESULT.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(data)
+        try:
+            temporary.replace(RESULT)
+        except OSError as error:
+            if error.errno not in {errno.EBUSY, errno.EXDEV}:
+                raise
+            RESULT.write_bytes(data)
+            temporary.unlink()
+    except OSError as error:
+        print(f"astra-job: cannot write {RESULT.absolute()}: {error.strerror}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""How far the job is: a file beside the result, and ``GET /progress`` for an operator that cannot see the file.
+
+Every update is also the heartbeat by which a hang is told from long work: its time moves only when the job says something.
+"""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from astra_jobs.api.errors import Transient
+from astra_jobs.api.job import Metrics
+from astra_jobs.api.result import ProgressReport
+from astra_jobs.runtime.shared import strings
+
+MAX_BYTES = 16_384
+_FILE_SECONDS = 0.25
+
+
+class FileProgress:
+    """``api.job.Progress`` that keeps ``path`` up to date and holds the last report for the server."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._written = 0.0
+        self._latest = ProgressReport(step=0, total=0, time=time.time())
+
+    def update(self, step: int, total: int, message: str = "", metrics: Metrics | None = None) -> None:
+        """Replace the report; the file follows at most four times a second."""
+        now = time.time()
+        self._latest = ProgressReport(step=step, total=total, message=message[:200], metrics=strings(metrics or {}), time=now)
+        if now - self._written >= _FILE_SECONDS or step >= total:
+            self.write()
+
+    def write(self) -> None:
+        """Bring the file up to date."""
+        if self._path is None:
+            return
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_bytes(self.encoded())
+        temporary.replace(self._path)
+        self._written = time.time()
+
+    def encoded(self) -> bytes:
+        """Return the last report as JSON of at most 16 KB; metrics go first when it is too long."""
+        report = self._latest.to_dict()
+        data = json.dumps(report).encode()
+        return data if len(data) <= MAX_BYTES else json.dumps({**report, "metrics": {}}).encode()
+
+
+def serve(progress: FileProgress, address: str, port: int) -> ThreadingHTTPServer:
+    """Answer ``GET /progress`` from a background thread; the caller shuts it down."""
+
+    class Handler(BaseHTTPRequestHandler):
+        """One endpoint."""
+
+        def do_GET(self) -> None:
+            """Answer with the last report."""
+            if self.path != "/progress":
+                self.send_error(404)
+                return
+            data = progress.encoded()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Stay silent: polls are not news."""
+
+    try:
+        server = ThreadingHTTPServer((address, port), Handler)
+    except OSError as error:
+        raise Transient("ASTRA_PROGRESS_PORT", "Failed", f"cannot listen on {address}:{port} ({error.strerror})") from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), name="progress", daemon=True).start()
+    return server
