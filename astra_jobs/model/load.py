@@ -7,10 +7,14 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import logging
 
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.training import RandomModel
 from astra_jobs.model import chatform
+
+# Progress goes through the job's own report; the library's bars would only clutter the logs.
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def config_of(shape: RandomModel, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.sft import SftSchedule
 from astra_jobs.api.v1alpha1.training import Optimizer
 from astra_jobs.model.muon import Muon
@@ -27,7 +28,9 @@ class Optimizers:
 
     def step(self, factor: float = 1.0) -> float:
         """Clip, update at ``factor`` times the peak rates, drop gradients; return the gradient norm before clipping."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._max_norm, error_if_nonfinite=True))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._max_norm))
+        if not math.isfinite(norm):
+            raise BadInput("training.optimizer", "Diverged", f"the gradient norm is {norm}; lower learningRate or maxGradientNorm")
         for part, peaks in zip(self.parts, self._peaks, strict=True):
             for group, peak in zip(part.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor

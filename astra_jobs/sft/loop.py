@@ -22,13 +22,17 @@ MICRO_BATCH_TOKENS = 16_384
 
 @dataclass(frozen=True)
 class StepNumbers:
-    """What one update was: losses in nats a token (means over the whole batch), the norm before clipping, and sizes."""
+    """What one update was: losses in nats a token (means over the whole batch), the norm before clipping, and sizes.
+
+    ``stopping`` tells that some rank was asked to stop: all ranks learn it at the same step.
+    """
 
     loss: float
     prompt_loss: float
     gradient_norm: float
     tokens: int
     labels: int
+    stopping: bool = False
 
 
 class Trainer:
@@ -45,8 +49,8 @@ class Trainer:
         self._group = group
         self._labels = [int(rows.row(index)[1][1:].sum()) for index in range(len(rows))]
 
-    def step(self) -> StepNumbers:
-        """Do one update and return its numbers, equal on all ranks."""
+    def step(self, stopping: bool = False) -> StepNumbers:
+        """Do one update and return its numbers, equal on all ranks. ``stopping``: this rank was asked to stop."""
         batch = self.batches[self.done]
         tokens = sum(self._lengths[index] - 1 for index in batch)
         labels = sum(self._labels[index] for index in batch)
@@ -56,11 +60,11 @@ class Trainer:
         for micro in micro_batches(mine, self._lengths, MICRO_BATCH_TOKENS):
             for place, value in enumerate(self._backward(micro, weights)):
                 sums[place] += value
-        sums = self._group.sum_gradients(self.optimizers.parameters, sums)
+        sums = self._group.sum_gradients(self.optimizers.parameters, [*sums, float(stopping)])
         factor = optim.rate_factor(self._spec.schedule, self.done, len(self.batches))
         norm = self.optimizers.step(factor)
         self.done += 1
-        return StepNumbers(sums[0] / max(1, labels), sums[1] / max(1, tokens - labels), norm, tokens, labels)
+        return StepNumbers(sums[0] / max(1, labels), sums[1] / max(1, tokens - labels), norm, tokens, labels, sums[2] > 0)
 
     def _backward(self, micro: Sequence[int], weights: tuple[float, float]) -> tuple[float, float]:
         """Add the gradients of some rows; return the summed losses of assistant and other tokens."""

@@ -21,6 +21,9 @@ from astra_jobs.model.lean import Cache, LeanDecoder
 
 # Padded tokens that are read in one forward pass.
 _PREFILL_TOKENS = 16_384
+# Steps after the end of a turn at which its observation is fed, and seconds that the other rows wait for it then.
+_LAG = 3
+_PATIENCE = 1.0
 
 
 @dataclass
@@ -33,6 +36,9 @@ class _Row:
     feed: deque[int] = field(default_factory=deque)
     turn: list[int] = field(default_factory=list)
     task: asyncio.Task[list[int] | None] | None = None
+    waited: int = 0
+    due: bool = False
+    late: bool = False
     ended: bool = False
 
 
@@ -86,13 +92,34 @@ class _Batch:
                 if any(row.task is None and not row.ended for row in self._rows):
                     self._step()
                     await asyncio.sleep(0)
-                elif waiting := [row.task for row in self._rows if row.task is not None]:
-                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    await self._settle(_LAG)
+                else:
+                    await self._settle(0)
                 self._collect()
         finally:
             for row in self._rows:
                 if row.task is not None:
                     row.task.cancel()
+
+    async def _settle(self, lag: int) -> None:
+        """Wait for the observations of rows whose turn ended ``lag`` steps ago.
+
+        A row goes on after a fixed number of steps, however fast its tools are: which rows are computed together, and so the
+        low bits of every number, do not hang on timing. Tools slower than ``_PATIENCE`` give that up and stall nobody.
+        """
+        waiting = [row for row in self._rows if row.task is not None]
+        for row in waiting:
+            row.waited += 1
+        due = [row for row in waiting if row.waited >= lag and not row.late]
+        for row in due:
+            row.due = True
+        tasks = [row.task for row in due or waiting if row.task is not None]
+        if due:
+            await asyncio.wait(tasks, timeout=_PATIENCE)
+            for row in due:
+                row.late = row.task is not None and not row.task.done()
+        elif tasks and lag == 0:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def _make_room(self) -> None:
         """Drop ended rows and admit waiting prompts, when it is worth the copy of the cache."""
@@ -159,9 +186,9 @@ class _Batch:
     def _collect(self) -> None:
         """Take the observations that have arrived."""
         for row in self._rows:
-            if row.task is not None and row.task.done():
+            if row.task is not None and row.due and row.task.done():
                 observation = row.task.result()
-                row.task = None
+                row.task, row.waited, row.due, row.late = None, 0, False, False
                 if observation is None:
                     row.ended = True
                 else:
