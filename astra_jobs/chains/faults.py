@@ -41,12 +41,12 @@ class FaultInjector:
 
 
 def fault_text(fault: str, value: Any) -> str:
-    """Return what the model sees of a fault: an error object, nothing, or the first half of the answer's JSON."""
+    """Return what the model sees of a fault: an error object, nothing, or the beginning of the answer's JSON."""
     if fault == "empty":
         return ""
     if fault == "malformed":
         text = result_text(value, MAX_CHARS)
-        return text[: max(1, len(text) // 2)]
+        return text[: max(1, len(text) // 3)]
     return error_text(fault, MAX_CHARS)
 
 

@@ -7,7 +7,7 @@ on without doing it again; its artifact is the one that an undisturbed run makes
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ async def _synthesise(synthesis: Synthesis, servers: list[Server], ctx: JobConte
             ctx.journal.flush()
             raise Preempted("", "Suspended", f"stopped after {len(done)} of {len(servers)} servers; the finished ones are kept")
         for result in await asyncio.gather(*(synthesis.run(server) for server in todo[first : first + IN_FLIGHT])):
-            ctx.journal.append(asdict(result))
+            ctx.journal.append(dict(vars(result)))
             done[result.server] = result
         kept = sum(len(result.samples) for result in done.values())
         ctx.progress.update(len(done), len(servers), f"{kept} conversations selected", {"selected": kept})
@@ -96,9 +96,10 @@ async def _synthesise(synthesis: Synthesis, servers: list[Server], ctx: JobConte
 
 
 def _with_accuracy(result: ServerResult, accuracy: Mapping[str, float], index: int) -> ServerResult:
-    if index == 0:
-        result.numbers.update({f"canaryAccuracy.{name}": round(value, 6) for name, value in accuracy.items()})
-    return result
+    """Put the judges' accuracy, which the whole shard has once, into the numbers of its first server."""
+    if index:
+        return result
+    return replace(result, numbers=result.numbers | {f"canaryAccuracy.{name}": round(value, 6) for name, value in accuracy.items()})
 
 
 def _write_shard(out: Path, results: list[ServerResult]) -> Metrics:
