@@ -21,13 +21,12 @@ from astra_jobs.api.result import ProgressReport
 from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, RunKey, format_time, key_of
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
 from astra_operator.clusters.local_controllers import add_ranks, missing_pods, phase_of, workload_status
-from astra_operator.clusters.local_files import read_json, take_lock, write_json
-from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, slot_of
+from astra_operator.clusters.local_files import take_lock, write_json
+from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
 from astra_operator.clusters.processes import Kubelet, address_of
 from astra_operator.desired.naming import LOG_ANNOTATION
 
 PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 0.5
-DEFAULT_STORE = "store"
 
 
 class LocalCluster:
@@ -54,6 +53,7 @@ class LocalCluster:
         self.capacity = capacity or machine()
         self._say = say
         self._said: set[str] = set()
+        self._started: set[str] = set()
         self.waiting: dict[str, str] = {}
         self._adopt()
 
@@ -129,14 +129,17 @@ class LocalCluster:
         finally:
             connection.close()
 
+    def report_of(self, pod: Object) -> ProgressReport | None:
+        """Read a local pod's progress from its own file: cheaper than asking it, and it answers while the job is busy."""
+        path = self.kubelet.home(pod["metadata"]["uid"]) / "root" / "progress.json"
+        try:
+            return ProgressReport.model_validate_json(path.read_bytes()[:PROGRESS_BYTES])
+        except (OSError, ValidationError):
+            return None
+
     def team(self, namespace: str) -> dict[str, str]:
-        """See ``base.Cluster``; a store without a scheme is a folder, relative to the folder that holds ``.astra``."""
-        path = self.folder / "team" / f"{namespace}.json"
-        data = read_json(path) if path.exists() else {}
-        url = data.get("storeUrl") or str(self.folder / DEFAULT_STORE)
-        if "://" not in url:
-            url = (self.folder.parent / url).absolute().as_uri()
-        return {"isolation": "Process", **data, "storeUrl": url}
+        """See ``base.Cluster``."""
+        return read_team(self.folder, namespace)
 
     def now(self) -> datetime:
         """See ``base.Cluster``."""
@@ -169,6 +172,17 @@ class LocalCluster:
         touched |= self._schedule()
         by_uid = {run["metadata"]["uid"]: key_of(run) for run in self.runs}
         return {by_uid[uid] for uid in touched if uid in by_uid} | set(self.runs.take_intents())
+
+    def started_for(self, key: RunKey) -> bool:
+        """Tell if this process started a pod for a run."""
+        run = self.runs.get(key)
+        return run is not None and run["metadata"]["uid"] in self._started
+
+    def kill_all(self) -> None:
+        """Kill every pod at once."""
+        for pod in self.objects.of_kind("Pod"):
+            if self.kubelet.running(pod["metadata"]["uid"]):
+                self.kubelet.kill(pod["metadata"]["uid"])
 
     def stop_all(self) -> bool:
         """Tell every pod to end (SIGTERM); return whether none runs any more. Like a node that is drained: no restart is counted."""
@@ -243,7 +257,9 @@ class LocalCluster:
             self.kubelet.stop(uid)
             if self.kubelet.gone(uid):
                 touched |= self._run_uid(pod)
-                self.kubelet.forget(uid, self.log_file(pod))
+                log = self.log_file(pod)
+                self.kubelet.forget(uid, log)
+                write_json(log.with_suffix(".json"), {"metadata": pod["metadata"]})
                 self.objects.remove(pod)
         for item in self.objects:
             if item["kind"] != "Pod" and "deletionTimestamp" in item["metadata"] and not self.objects.owned_by(item["metadata"]["uid"]):
@@ -295,6 +311,7 @@ class LocalCluster:
             pod["status"] = self.kubelet.status(pod["metadata"]["uid"])
             self.objects.save(pod)
             touched |= self._run_uid(pod)
+        self._started |= touched
         return touched
 
     def _hold(self, group: Group, why: str) -> set[str]:

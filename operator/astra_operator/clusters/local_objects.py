@@ -8,7 +8,7 @@ a small patch of a run's spec that the holder picks up.
 import copy
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,21 @@ def read_runs(folder: Path) -> list[Object]:
     """Return the runs that are stored under a state folder, by kind and name; takes no lock."""
     found = [read_json(path)["run"] for path in (folder / "runs").glob("*/*.json")]
     return sorted(found, key=lambda run: (run["metadata"]["namespace"], KINDS.index(run["kind"]), run["metadata"]["name"]))
+
+
+def read_team(folder: Path, namespace: str) -> dict[str, str]:
+    """Return a team's settings; a store without a scheme is a folder, relative to the folder that holds the state."""
+    path = folder / "team" / f"{namespace}.json"
+    data = read_json(path) if path.exists() else {}
+    return complete_team(folder, data)
+
+
+def complete_team(folder: Path, data: Mapping[str, str]) -> dict[str, str]:
+    """Return a team's settings with the local defaults and the store as a URL."""
+    url = data.get("storeUrl") or str(folder.absolute() / "store")
+    if "://" not in url:
+        url = (folder.absolute().parent / url).as_uri()
+    return {"isolation": "Process", **data, "storeUrl": url}
 
 
 class Runs:

@@ -1,37 +1,22 @@
 """Puts the five CRDs together and writes them as YAML."""
 
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
+from ruamel.yaml.representer import SafeRepresenter
 
 from astra_jobs.api.artifact import KINDS, Kind
 from astra_jobs.api.base import GROUP, VERSION
 from astra_jobs.api.v1alpha1 import MODELS
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator.crdgen.columns import COLUMNS
+from astra_operator.crdgen.names import NAMES
 from astra_operator.crdgen.rules import NAME_RULES
 from astra_operator.crdgen.schema import object_schema
 
 HEADER = "# Generated from astra_jobs/api/v1alpha1 by 'make generate'; do not edit.\n"
-
-
-class Names(NamedTuple):
-    """What a kind is called at the API server."""
-
-    plural: str
-    singular: str
-    short: str
-
-
-NAMES: dict[Kind, Names] = {
-    "ToolCorpus": Names("toolcorpora", "toolcorpus", "tcorpus"),
-    "ChainSynthesis": Names("chainsyntheses", "chainsynthesis", "chsyn"),
-    "EnvSynthesis": Names("envsyntheses", "envsynthesis", "envsyn"),
-    "SFTRun": Names("sftruns", "sftrun", "sft"),
-    "RLRun": Names("rlruns", "rlrun", "rl"),
-}
 
 
 def spec_model(kind: Kind) -> type[BaseModel]:
@@ -101,9 +86,22 @@ def crd(kind: Kind) -> dict[str, Any]:
     }
 
 
+class _Representer(SafeRepresenter):
+    """Writes text of several lines as a literal block, which a person can read."""
+
+    def represent_str(self, data: str) -> Any:
+        """Return the node of a text."""
+        style = "|" if "\n" in data.strip("\n") and not any(line.endswith(" ") for line in data.splitlines()) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
+
+
 def to_yaml(document: dict[str, Any]) -> str:
     """Return a document as block-style YAML, keys in the given order."""
     writer = YAML(typ="safe", pure=True)
+    writer.Representer = _Representer
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 140

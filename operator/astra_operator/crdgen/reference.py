@@ -12,7 +12,8 @@ from astra_jobs.api.v1alpha1 import MODELS
 from astra_jobs.api.v1alpha1.common import CommonSpec
 from astra_jobs.api.v1alpha1.status import REASONS, Status
 from astra_operator.crdgen.columns import COLUMNS
-from astra_operator.crdgen.documents import NAMES, spec_model
+from astra_operator.crdgen.documents import spec_model
+from astra_operator.crdgen.names import NAMES
 from astra_operator.crdgen.rules import RULES
 from astra_operator.crdgen.schema import default_text, extra_of, nested_model, object_schema, range_text, unwrap
 

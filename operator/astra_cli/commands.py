@@ -1,0 +1,159 @@
+"""The short commands: they read the state folder, or leave a small change for whoever drives it."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from astra_cli import logs as log_reader
+from astra_cli.describe import text_of
+from astra_cli.manifests import load
+from astra_cli.report import write_report
+from astra_cli.table import full_name, table
+from astra_cli.watch import state_of
+from astra_jobs.api.artifact import KINDS, Kind
+from astra_jobs.api.errors import BadInput
+from astra_operator.clusters.base import Object, RunKey, format_time, key_of
+from astra_operator.clusters.local_files import Busy, take_lock
+from astra_operator.clusters.local_objects import Runs, complete_team, leave_intent, read_runs, read_team
+from astra_operator.crdgen.names import kind_named
+from astra_operator.settings import OperatorSettings, parse_team
+from astra_operator.site import Site
+
+
+def selected(options: argparse.Namespace, runs: list[Object]) -> tuple[Kind | None, str | None]:
+    """Read KIND, NAME, KIND NAME or KIND/NAME."""
+    words = [part for word in options.run for part in word.split("/") if part]
+    if len(words) > 2:
+        raise BadInput(" ".join(options.run), "BadInput", "name one run as KIND NAME or KIND/NAME")
+    if not words:
+        return None, None
+    kind = kind_named(words[0])
+    if kind is None and len(words) == 2:
+        raise BadInput(words[0], "BadInput", f"unknown kind; write one of {', '.join(KINDS)}")
+    if kind is None or (len(words) == 1 and kind not in {run["kind"] for run in runs}):
+        return None, words[0]
+    return kind, words[1] if len(words) == 2 else None
+
+
+def one_run(options: argparse.Namespace, runs: list[Object]) -> Object:
+    """Return the run that the options name."""
+    here = [run for run in runs if run["metadata"]["namespace"] == options.namespace]
+    kind, name = selected(options, here)
+    found = [run for run in here if name in (None, run["metadata"]["name"]) and kind in (None, run["kind"])]
+    if len(found) == 1 and name is not None:
+        return found[0]
+    known = ", ".join(f"{run['kind']}/{run['metadata']['name']}" for run in here) or "none; apply manifests with astra run"
+    problem = "there is no such run" if not found else "more than one run has this name" if name else "name one run"
+    raise BadInput(" ".join(options.run), "BadInput", f"{problem}; there are: {known}")
+
+
+def get(options: argparse.Namespace) -> int:
+    """Print the table or the objects."""
+    runs = read_runs(options.state)
+    here = [run for run in runs if options.all_namespaces or run["metadata"]["namespace"] == options.namespace]
+    kind, name = selected(options, here)
+    found = [run for run in here if name in (None, run["metadata"]["name"]) and kind in (None, run["kind"])]
+    if name is not None and not found:
+        one_run(options, runs)
+    if options.output == "json":
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif options.output == "yaml":
+        print("---\n".join(_yaml(run) for run in found), end="")
+    elif options.output == "name":
+        print("\n".join(full_name(run) for run in found))
+    elif not found:
+        print(f"no runs in {options.state}; apply manifests with astra run", file=sys.stderr)
+    else:
+        print(table(found, wide=options.output == "wide"))
+    return 0
+
+
+def _yaml(item: Mapping[str, Any]) -> str:
+    from astra_operator.crdgen.documents import to_yaml
+
+    return to_yaml(dict(item))
+
+
+def describe(options: argparse.Namespace) -> int:
+    """Print one run."""
+    print(text_of(one_run(options, read_runs(options.state)), options.state))
+    return 0
+
+
+def render(options: argparse.Namespace) -> int:
+    """Print what the operator will create."""
+    from astra_operator.desired.preview import preview
+
+    manifests = load(options.paths, read_runs(options.state))
+    data = complete_team(options.state, manifests.team or {})
+    documents = []
+    for run in manifests.runs:
+        team = parse_team(data, key_of(run).namespace)
+        documents += preview(run, Site(team, OperatorSettings(), datetime.now(UTC)))
+    print("---\n".join(_yaml(item) for item in documents), end="")
+    return 0
+
+
+def report(state: Path, out: Path, environment: Mapping[str, str]) -> int:
+    """Write the report of all runs that have an artifact."""
+    runs = [run for run in read_runs(state) if run["status"].get("artifacts")]
+    if not runs:
+        raise BadInput(str(state), "BadInput", "no run has made anything yet; start with astra run")
+    problem = write_report(runs, read_team(state, runs[0]["metadata"]["namespace"]), out, environment)
+    if problem:
+        print(f"report: {problem}", file=sys.stderr)
+        return 1
+    print(f"report: {out}")
+    return 0
+
+
+def rerun(options: argparse.Namespace) -> int:
+    """Ask for a new attempt."""
+    return _change(options, {"rerun": format_time(datetime.now(UTC))}, "will be made anew")
+
+
+def suspend(options: argparse.Namespace) -> int:
+    """Ask for no pods."""
+    return _change(options, {"suspend": True}, "is suspended")
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Ask for pods again."""
+    return _change(options, {"suspend": False}, "goes on")
+
+
+def _change(options: argparse.Namespace, values: dict[str, Any], what: str) -> int:
+    run = one_run(options, read_runs(options.state))
+    key = RunKey(run["kind"], run["metadata"]["namespace"], run["metadata"]["name"])
+    who = {"pid": 0, "since": format_time(datetime.now(UTC)), "command": " ".join(["astra", *sys.argv[1:]])}
+    try:
+        with take_lock(options.state / "lock", who):
+            Runs(options.state).patch(key, values)
+        when = "with the next astra run"
+    except Busy:
+        leave_intent(options.state, key, values, time.time_ns())
+        when = "now, by the astra run that is at work"
+    print(f"{run['kind']} {run['metadata']['name']} {what} {when}")
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print logs."""
+    run = one_run(options, read_runs(options.state))
+    newest = (run["status"].get("attempt") or {}).get("number", 1)
+    reader = log_reader.Reader(options.state, run, options.attempt or newest)
+    reader.print_new()
+    if not reader.seen:
+        print(f"{run['kind']} {run['metadata']['name']}: attempt {options.attempt or newest} has no logs", file=sys.stderr)
+    while options.follow:
+        now = next(item for item in read_runs(options.state) if item["metadata"]["uid"] == run["metadata"]["uid"])
+        reader.print_new()
+        if state_of(now) in ("Succeeded", "Failed", "Suspended"):
+            break
+        time.sleep(log_reader.FOLLOW_SECONDS)
+    return 0

@@ -1,0 +1,110 @@
+"""One run as a person watches it: its state in a word, the stage, how far, how long still."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from astra_operator.clusters.base import Object, RunKey, key_of
+from astra_operator.clusters.local import LocalCluster
+from astra_operator.observed import Launch, observe
+from astra_operator.progress import measure
+from astra_operator.resolve import condition_status, references
+
+State = Literal["Waiting", "Queued", "Running", "Succeeded", "Failed", "Suspended"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the screen shows of a run; ``moving`` tells if it may still change by itself."""
+
+    key: RunKey
+    state: State
+    reason: str = "Pending"
+    message: str = ""
+    stage: str = ""
+    step: int = 0
+    total: int = 0
+    percent: int = 0
+    eta: int | None = None
+    doing: str = ""
+    restart: int = 0
+
+    @property
+    def label(self) -> str:
+        """Return kind and name."""
+        return f"{self.key.kind} {self.key.name}"
+
+
+def _succeeded(run: Object) -> dict[str, str]:
+    conditions = (run.get("status") or {}).get("conditions", [])
+    return next((item for item in conditions if item["type"] == "Succeeded"), {})
+
+
+def observed(run: Object) -> bool:
+    """Tell if the status speaks of the newest spec."""
+    return bool((run.get("status") or {}).get("observedGeneration", 0) >= run["metadata"]["generation"])
+
+
+def state_of(run: Object) -> State:
+    """Return a run's state in one word."""
+    if not observed(run):
+        return "Queued"
+    condition = _succeeded(run)
+    ended: dict[str, State] = {"True": "Succeeded", "False": "Failed"}
+    if condition.get("status") in ended:
+        return ended[condition["status"]]
+    if condition_status(run, "Suspended") == "True" and condition_status(run, "Reconciling") != "True":
+        return "Suspended"
+    if condition.get("reason") in ("WaitingForInput", "ReferenceCycle"):
+        return "Waiting"
+    return "Running" if condition.get("reason") == "Running" else "Queued"
+
+
+def moving(run: Object, by_key: dict[RunKey, Object]) -> bool:
+    """Tell if a run may still change by itself: it works, or it waits for one that does."""
+    state = state_of(run)
+    if state == "Waiting":
+        return any(moving(by_key[item.target], by_key) for item in references(run) if item.target in by_key)
+    if state == "Succeeded":
+        return condition_status(run, "Reconciling") == "True"
+    return state in ("Queued", "Running")
+
+
+def line_of(cluster: LocalCluster, run: Object) -> Line:
+    """Return what to show of a run now; progress comes from its pods' own files."""
+    condition, status = _succeeded(run), run.get("status") or {}
+    line = Line(
+        key_of(run),
+        state_of(run),
+        condition.get("reason", "Pending"),
+        condition.get("message", ""),
+        status.get("stage", "") or "",
+        restart=(status.get("attempt") or {}).get("restarts", 0),
+    )
+    if line.state not in ("Queued", "Running"):
+        return line
+    launch = running_launch(cluster, run)
+    if launch is None:
+        return line
+    reports = [report for pod in launch.objects if pod["kind"] == "Pod" and (report := cluster.report_of(pod))]
+    progress = measure(launch, reports, cluster.now())
+    if progress is None:
+        return Line(line.key, line.state, line.reason, line.message, launch.stage, restart=line.restart)
+    return Line(
+        line.key,
+        "Running",
+        line.reason,
+        line.message,
+        launch.stage,
+        progress.step,
+        progress.total,
+        progress.percent,
+        progress.eta_seconds,
+        progress.message,
+        line.restart,
+    )
+
+
+def running_launch(cluster: LocalCluster, run: Object) -> Launch | None:
+    """Return the launch of a run that has a running pod, or None."""
+    launches = observe(cluster.children(run["metadata"]["uid"])).launches
+    return next((item for item in reversed(launches) if any(pod.phase == "Running" for pod in item.pods)), None)
