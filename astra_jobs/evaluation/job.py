@@ -68,8 +68,12 @@ def evaluate(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) 
     policies = _of_sft(spec, inputs, found) if isinstance(spec, SFTRunSpec) else _of_rl(inputs, found)
     shown = []
     for index, policy in enumerate(policies):
-        ctx.progress.update(index, len(policies), f"measuring {policy.name}")
-        shown.append(_measure(policy, found, spec.evaluation, ctx))
+
+        def tell(message: str, index: int = index, name: str = policy.name) -> None:
+            ctx.progress.update(index, len(policies), f"{name}: {message}")
+
+        tell("looking it up")
+        shown.append(_measure(policy, Bench(found.environments, spec.evaluation, tell), found.digest, ctx))
     ctx.progress.update(len(policies), len(policies), "measured")
     result = _evaluation(shown, found, spec.evaluation)
     (out / "evaluation.json").write_bytes(canonical(result.to_dict()) + b"\n")
@@ -131,27 +135,28 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _measure(policy: Policy, found: HeldOut, spec: EvaluationSpec, ctx: JobContext) -> Shown:
+def _measure(policy: Policy, bench: Bench, environments: str, ctx: JobContext) -> Shown:
     """Take a policy's episodes from the store, or play them."""
 
     def make(folder: Path) -> Metrics:
         engine, renderer = policy.load()
-        bench = Bench(found.environments, spec, lambda message: ctx.progress.update(0, 0, f"{policy.name}: {message}"))
         done = play(bench, engine, renderer, policy.modes)
         lost = sum(row.masked for row, _ in done)
         if lost > MOST_MASKED * len(done):
             raise Transient("evaluation", "SandboxFailing", f"infrastructure lost {lost} of {len(done)} episodes of {policy.name}")
         write_lines(folder / "measured.jsonl", [row for row, _ in done])
-        write_lines(folder / "episodes.jsonl", [episode for start in range(len(policy.modes)) for _, episode in _first(done, start, found)])
+        write_lines(
+            folder / "episodes.jsonl", [episode for place, (_, episode) in enumerate(done) if place % len(bench.environments) < SHOWN]
+        )
         return {"episodes": len(done)}
 
     key = {
         "recipe": RECIPE,
         "policy": policy.digest,
         "modes": list(policy.modes),
-        "environments": found.digest,
-        "maxTurns": spec.max_turns,
-        "maxResponseTokens": spec.max_response_tokens,
+        "environments": environments,
+        "maxTurns": bench.spec.max_turns,
+        "maxResponseTokens": bench.spec.max_response_tokens,
     }
     folder = ctx.shared.get_or_make("evaluation", key, make)
     rows = list(read_lines(folder / "measured.jsonl", Measured))
@@ -160,11 +165,6 @@ def _measure(policy: Policy, found: HeldOut, spec: EvaluationSpec, ctx: JobConte
         for episode in read_lines(folder / "episodes.jsonl", Episode)
     ]
     return Shown(policy, rows, episodes)
-
-
-def _first(done: Sequence[tuple[Measured, Episode]], mode: int, found: HeldOut) -> Sequence[tuple[Measured, Episode]]:
-    start = mode * len(found.environments)
-    return done[start : start + min(SHOWN, len(found.environments))]
 
 
 def _evaluation(shown: Sequence[Shown], found: HeldOut, spec: EvaluationSpec) -> Evaluation:

@@ -59,13 +59,11 @@ class Training:
     clock: Callable[[], float] = time.monotonic
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one; all ranks must see the same."""
-        latest = self.ctx.checkpoints.latest()
-        if latest is not None:
-            self.state = run_state.restore(latest[1], self.trainer)
-        steps = set(self.ranks.gather(self.state.step))
-        if len(steps) > 1:
-            raise BadInput("checkpoint", "CheckpointUnusable", f"ranks found checkpoints of different steps {sorted(steps)}")
+        """Go on from the newest checkpoint that rank 0 finds, if there is one."""
+        latest = self.ctx.checkpoints.latest() if self.ranks.rank == 0 else None
+        found = self.ranks.broadcast(None if latest is None else run_state.read(latest[1]))
+        if found is not None:
+            self.state = run_state.restore(found, self.trainer)
 
     async def run(self) -> Filling:
         """Take all steps that are left; return filling with its ledger."""

@@ -72,20 +72,41 @@ def save(folder: Path, state: RunState, trainer: Trainer) -> None:
     (folder / "state.json").write_bytes(canonical(saved.to_dict()))
 
 
-def restore(folder: Path, trainer: Trainer) -> RunState:
-    """Read a state back into the trainer; raise BadInput when the checkpoint is not of this model."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """What ``save`` wrote, in memory: weights by name, the optimizer's state, the rest as JSON."""
+
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    state: bytes
+
+
+def read(folder: Path) -> Checkpoint:
+    """Read a checkpoint; raise BadInput when it is not whole."""
     try:
         weights = load_file(folder / "weights.safetensors")
-        parameters = dict(trainer.model.named_parameters())
-        if weights.keys() != parameters.keys():
-            raise BadInput("checkpoint", "CheckpointUnusable", "its weights are of another model; delete the run's checkpoints")
-        with torch.no_grad():
-            for name, tensor in weights.items():
-                parameters[name].copy_(tensor)
         optimizer: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True)
-        trainer.optimizer.load_state_dict(optimizer)
-        saved = _Saved.model_validate_json((folder / "state.json").read_bytes())
-    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
-        message = f"not a whole checkpoint ({str(error).splitlines()[0][:200]}); delete the run's checkpoints"
-        raise BadInput("checkpoint", "CheckpointUnusable", message) from error
+        return Checkpoint(weights, optimizer, (folder / "state.json").read_bytes())
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _unusable(error) from error
+
+
+def restore(found: Checkpoint, trainer: Trainer) -> RunState:
+    """Put a checkpoint into the trainer and return the rest; raise BadInput when it is not of this model and run."""
+    parameters = dict(trainer.model.named_parameters())
+    if found.weights.keys() != parameters.keys():
+        raise BadInput("checkpoint", "CheckpointUnusable", "its weights are of another model; delete the run's checkpoints")
+    try:
+        with torch.no_grad():
+            for name, tensor in found.weights.items():
+                parameters[name].copy_(tensor)
+        trainer.optimizer.load_state_dict(found.optimizer)
+        saved = _Saved.model_validate_json(found.state)
+    except (ValidationError, RuntimeError, ValueError, KeyError) as error:
+        raise _unusable(error) from error
     return RunState(saved.step, saved.filling, saved.curve, saved.transcripts)
+
+
+def _unusable(error: Exception) -> BadInput:
+    message = f"not a whole checkpoint of this run ({str(error).splitlines()[0][:200]}); delete the run's checkpoints"
+    return BadInput("checkpoint", "CheckpointUnusable", message)
