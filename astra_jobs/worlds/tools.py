@@ -61,6 +61,7 @@ class WorldTool:
             returns={"type": "object", "properties": properties, "required": list(properties)},
             source="procedural",
             version="1",
+            licence="Apache-2.0",
         )
 
     def call(self, arguments: Mapping[str, Any]) -> Any:

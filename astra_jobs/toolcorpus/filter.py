@@ -1,0 +1,81 @@
+"""The paper's filters over tool documents, in order: schema, description, tools of a server, duplicates (SPEC 1).
+
+Tools fall to the first two, servers to the last two. Nothing leaves without a reason code, and no filter reads a label.
+"""
+
+from dataclasses import dataclass, field
+
+from astra_jobs.api.v1alpha1.corpus import CorpusFilters
+from astra_jobs.records.tool import Server, Tool
+from astra_jobs.toolcorpus.duplicates import Clusters
+from astra_jobs.toolcorpus.normalise import CannotConvert, normalise
+from astra_jobs.toolcorpus.raw import RawServer, RawTool
+from astra_jobs.toolcorpus.report import Funnel, Verdict
+
+
+@dataclass
+class Sieve:
+    """Takes raw servers one by one; what stays is in ``kept``, everything else in the funnel."""
+
+    filters: CorpusFilters
+    kept: list[Server] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    """What conversion lost, one sentence each, naming server and tool."""
+    funnel: Funnel = field(default_factory=Funnel)
+    clusters: Clusters = field(default_factory=Clusters)
+
+    def add(self, raw: RawServer) -> None:
+        """Put one server through all filters."""
+        tools: list[Tool] = []
+        for tool in raw.tools:
+            document = self._tool(raw, tool, {known.name for known in tools})
+            if document is not None:
+                tools.append(document)
+        enough = Verdict("toolsPerServer", "server", raw.name, *_too_few(len(tools), self.filters.min_tools_per_server))
+        if not self.funnel.judge(enough, raw.labels):
+            return
+        first = self.clusters.add(raw.name, tools)
+        repeated = ("SameTools", f"offers the same tools as {first}") if first else ()
+        if self.funnel.judge(Verdict("duplicates", "server", raw.name, *repeated), raw.labels):
+            self.kept.append(
+                Server(
+                    name=raw.name,
+                    domain=raw.domain,
+                    origin=raw.origin,
+                    command=raw.command,
+                    world=raw.world,
+                    tools=tools,
+                    labels=raw.labels,
+                )
+            )
+
+    def _tool(self, server: RawServer, tool: RawTool, taken: set[str]) -> Tool | None:
+        """Return the tool's document if both filters of tools let it pass."""
+        labels = {**server.labels, **tool.labels}
+        name = f"{server.name}/{tool.name}"
+        document, reason = self._converted(server, tool, taken)
+        if not self.funnel.judge(Verdict("schema", "tool", name, *reason), labels) or document is None:
+            return None
+        vague = _vague(document.description, self.filters.min_description_words)
+        return document if self.funnel.judge(Verdict("description", "tool", name, *vague), labels) else None
+
+    def _converted(self, server: RawServer, tool: RawTool, taken: set[str]) -> tuple[Tool | None, tuple[str, ...]]:
+        try:
+            document, losses = normalise(server, tool)
+        except CannotConvert as error:
+            return None, (error.reason, str(error))
+        if document.name in taken:
+            return None, ("NameTaken", f"an earlier tool of the server is called {document.name}")
+        self.losses += [f"{server.name}/{tool.name}: {loss}" for loss in losses]
+        return document, ()
+
+
+def _too_few(count: int, least: int) -> tuple[str, ...]:
+    return ("TooFewTools", f"{count} sound tools, {least} needed") if count < least else ()
+
+
+def _vague(description: str, least: int) -> tuple[str, ...]:
+    words = len(description.split())
+    if words == 0:
+        return ("MissingDescription", "")
+    return ("VagueDescription", f"{description!r} has {words} words, {least} needed") if words < least else ()
