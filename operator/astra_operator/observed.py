@@ -174,7 +174,7 @@ def read_pod(pod: Object) -> PodFact:
         ending="deletionTimestamp" in metadata,
         exit_code=ended["exitCode"] if ended else None,
         out_of_memory=(ended or {}).get("reason") == "OOMKilled",
-        lost=phase == "Failed" and (disrupted or ended is None) and not (ended and ended["exitCode"] in (78, 85)),
+        lost=phase == "Failed" and (disrupted or ended is None),
         result=result,
         waiting=_waiting(status, waiting) if phase == "Pending" else "",
         message=_last_line(

@@ -136,11 +136,11 @@ def _cause(pod: PodFact, earlier: Sequence[Launch]) -> Why:
     named = error.reason if error and error.reason in REASONS else ""
     if pod.exit_code == EXIT_BAD_INPUT:
         return Why("BadInput", False, named or "BadInput", message)
+    if pod.lost:  # the node's doing, whatever the process said while it was told to go
+        return Why("Lost", False, "Restarting", f"pod {pod.name} was lost or evicted", newest)
     if pod.exit_code == EXIT_PREEMPTED:
         before = max((launch.end.checkpoint for launch in earlier if launch.end and launch.end.checkpoint is not None), default=-1)
         return Why("Preempted", newest is None or newest <= before, named or "Failed", message, newest)
-    if pod.lost:
-        return Why("Lost", False, "Restarting", f"pod {pod.name} was lost or evicted")
     if pod.out_of_memory:
         return Why("OutOfMemory", True, "OutOfMemory", f"pod {pod.name} used more memory than pod.resources.memory allows; raise it")
     return Why("Failed", True, named or "Failed", message, newest)

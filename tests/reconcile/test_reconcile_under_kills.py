@@ -29,14 +29,17 @@ class Killed(BaseException):
 
 
 class Fragile(Player):
-    """A player whose controller dies at the n-th call, before or after it takes effect."""
+    """A player whose controller dies at the n-th call that changes the cluster, before or after it takes effect.
+
+    A death at a reading call leaves what a death right after the writing call before it leaves, so only those are counted.
+    """
 
     def work_with_kill(self, call: int, moment: str) -> None:
         left = call
 
-        def fault(when: str, _: str) -> None:
+        def fault(when: str, what: str) -> None:
             nonlocal left
-            if when == moment:
+            if when == moment and what in ("apply", "delete", "write_status"):
                 left -= 1
                 if left == 0:
                     raise Killed
@@ -190,7 +193,7 @@ class Lives(RuleBasedStateMachine):
 
     # ---- what the operator suffers
 
-    @rule(call=st.integers(0, 60), moment=st.sampled_from(["before", "after"]))
+    @rule(call=st.integers(0, 8), moment=st.sampled_from(["before", "after"]))
     def work(self, call: int, moment: str) -> None:
         self._work(call, moment)
         assert picture(self.calm) == picture(self.fragile)
@@ -200,13 +203,7 @@ class Lives(RuleBasedStateMachine):
         for player in getattr(self, "both", ()) if hasattr(self, "calm") else ():
             twice = [name for name, count in Counter(player.cluster.launched).items() if count > 1]
             assert not twice, f"launched again: {twice}"
-            launches = {}
-            for pod in player.pods():
-                if pod["status"]["phase"] in ("Pending", "Running"):
-                    launches.setdefault(pod["metadata"]["labels"]["astra.dev/run-uid"], set()).add(
-                        pod["metadata"]["ownerReferences"][0]["name"]
-                    )
-            assert all(len(names) == 1 for names in launches.values()), f"two launches of one run at once: {launches}"
+            assert not player.cluster.overlaps
 
     @invariant()
     def status_is_sound(self) -> None:

@@ -21,7 +21,10 @@ _INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class MemoryCluster:
-    """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise."""
+    """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise.
+
+    ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once.
+    """
 
     def __init__(self, fault: Fault | None = None) -> None:
         self.fault: Fault = fault or (lambda moment, call: None)
@@ -32,6 +35,7 @@ class MemoryCluster:
         self.teams: dict[str, dict[str, str]] = {}
         self.log: list[tuple[str, str]] = []
         self.launched: list[str] = []
+        self.overlaps: list[str] = []
         self._uids = 0
 
     # ---- the protocol
@@ -128,18 +132,19 @@ class MemoryCluster:
 
     def settle(self) -> None:
         """Do what controllers do in time: remove what was deleted or lost its owner, make the pods of new workloads."""
-        for item in list(self.objects.values()):
-            if "deletionTimestamp" in item["metadata"]:
-                self.vanish(item)
-        while orphans := [item for item in self.objects.values() if not self._has_owner(item)]:
-            for item in orphans:
-                self.vanish(item)
+        # Pods of new workloads come first, so that a workload made before its predecessor is gone is seen in ``overlaps``.
         for item in list(self.objects.values()):
             if item["kind"] in WORKLOADS and "status" not in item:
                 self._make_pods(item)
                 item["status"] = {"pods": len(self._owned(item["metadata"]["uid"]))}
             elif item["kind"] in WORKLOADS and len(self._owned(item["metadata"]["uid"])) < item["status"]["pods"]:
                 item["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
+        for item in list(self.objects.values()):
+            if "deletionTimestamp" in item["metadata"]:
+                self.vanish(item)
+        while orphans := [item for item in self.objects.values() if not self._has_owner(item)]:
+            for item in orphans:
+                self.vanish(item)
 
     # ---- inside
 
@@ -210,6 +215,9 @@ class MemoryCluster:
 
     def _make_pods(self, workload: Object) -> None:
         name, spec = workload["metadata"]["name"], workload["spec"]
+        owner = workload["metadata"]["ownerReferences"][0]["uid"]
+        alive = [pod for pod in self._owned(owner) if pod["kind"] == "Pod" and pod["status"]["phase"] in ("Pending", "Running")]
+        self.overlaps += [f"{name} was made while {pod['metadata']['name']} was there" for pod in alive]
         if workload["kind"] == "Job":
             for index in range(spec.get("completions", 1)):
                 self._make_pod(workload, f"{name}-{index}", spec["template"], {_INDEX: str(index)})
