@@ -49,7 +49,7 @@ class CorpusFilters(Model):
 
     min_tools_per_server: int = spec_field(3, about="servers with fewer tools are dropped", unit="tools", source="paper", ge=1, le=100)
     min_description_words: int = spec_field(
-        3, about="tools whose description has fewer words are dropped as vague", unit="words", ge=0, le=50
+        2, about="tools whose description has fewer words are dropped as vague", unit="words", ge=0, le=50
     )
 
 

@@ -1,0 +1,145 @@
+"""The MCP client against real servers and against every way that one can fail; no process is ever left behind."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from astra_jobs.api.errors import BadInput
+from astra_jobs.mcp.client import Listing, list_tools
+from astra_jobs.mcp.process import resolve
+
+SERVER = str(Path(__file__).parent / "misbehaving_server.py")
+WHERE = "sources[3].mcp.command"
+
+
+def read(command: list[str], cwd: Path, timeout: float = 30.0) -> Listing:
+    return asyncio.run(list_tools(command, timeout, WHERE, cwd))
+
+
+def misbehave(how: str, cwd: Path, timeout: float = 30.0) -> Listing:
+    return read([sys.executable, SERVER, how, str(cwd / "note.json")], cwd, timeout)
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process has ended; a dead child of another process may stay as a zombie for a moment."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def all_gone(cwd: Path) -> bool:
+    deadline = time.monotonic() + 5
+    pids = json.loads((cwd / "note.json").read_text())["pids"]
+    while not all(gone(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        os.sched_yield()
+    return True
+
+
+@pytest.mark.parametrize(("program", "tools"), [("mcp-server-git", 12), ("mcp-server-time", 2), ("mcp-server-fetch", 1)])
+def test_real_servers_are_found_beside_the_interpreter_and_read(
+    program: str, tools: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = os.environ["PATH"].split(os.pathsep)
+    monkeypatch.setenv("PATH", os.pathsep.join(part for part in path if ".venv" not in part))
+    listing = read([program], tmp_path)
+    assert len(listing.tools) == tools
+    assert listing.version
+    for tool in listing.tools:
+        assert tool.description
+        assert tool.parameters["type"] == "object"
+
+
+def test_a_repository_that_is_none_is_told_from_the_servers_own_words(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"exited with code 0 before it answered initialize.*not a valid Git repository"):
+        read(["mcp-server-git", "--repository", str(tmp_path)], tmp_path)
+
+
+def test_all_pages_are_read_in_order(tmp_path: Path) -> None:
+    assert [tool.name for tool in misbehave("pages", tmp_path).tools] == ["t0", "u0", "t1", "u1", "t2", "u2"]
+    assert all_gone(tmp_path)
+
+
+def test_a_banner_on_stdout_is_forgiven_when_the_server_then_answers(tmp_path: Path) -> None:
+    assert len(misbehave("banner", tmp_path).tools) == 3
+
+
+@pytest.mark.parametrize("how", ["child", "deaf"])
+def test_the_whole_process_group_ends_though_the_server_would_stay(how: str, tmp_path: Path) -> None:
+    assert len(misbehave(how, tmp_path).tools) == 3
+    assert all_gone(tmp_path)
+
+
+FAILURES = [
+    ("exits", 30.0, "exited with code 1 before it answered initialize; its stderr ends with 'no such vault'"),
+    ("silent", 0.5, "no answer to initialize in 0.5 s"),
+    ("silent-list", 2.0, "no answer to tools/list in 2 s"),
+    ("garbage", 30.0, "prints something that is no MCP instead of an answer to initialize; its stdout says '<html>not a server</html>'"),
+    ("long-line", 30.0, "prints something that is no MCP instead of an answer to initialize; its stdout says 'a line of more than"),
+    ("old", 30.0, "1999-01-01"),
+    ("circle", 30.0, "tools/list repeats the page 'again'"),
+    ("nothing", 30.0, "lists 0 tools"),
+    ("refuses", 30.0, "tools/list failed: no key in the vault"),
+    ("nonsense", 30.0, "its answer to tools/list is no MCP"),
+]
+
+
+@pytest.mark.parametrize(("how", "timeout", "says"), FAILURES, ids=[row[0] for row in FAILURES])
+def test_each_failure_is_one_line_naming_field_value_and_mend(how: str, timeout: float, says: str, tmp_path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(BadInput) as refused:
+        misbehave(how, tmp_path, timeout)
+    assert time.monotonic() - start < timeout + 15
+    error = refused.value
+    assert (error.where, error.reason, error.exit_code) == (WHERE, "ToolServerUnavailable", 78)
+    assert says in error.message
+    assert error.message.startswith("found [")
+    assert "mend it, or remove the source" in error.message
+    assert "\n" not in str(error)
+    assert len(str(error)) < 800
+    assert all_gone(tmp_path)
+
+
+@pytest.mark.parametrize("command", [["no-such-program-at-all"], ["/etc/hostname"], [str(Path(__file__))]])
+def test_a_program_that_cannot_be_started_is_named(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        read(command, tmp_path)
+    assert refused.value.reason == "ToolServerUnavailable"
+    assert command[0][-10:] in refused.value.message
+    assert "correct the command" in refused.value.message
+
+
+def test_a_program_of_a_foreign_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "program").write_bytes(b"\x00\x01\x02")
+    (tmp_path / "program").chmod(0o755)
+    with pytest.raises(BadInput, match="did not start"):
+        read([str(tmp_path / "program")], tmp_path)
+
+
+def test_servers_see_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    misbehave("plain", tmp_path)
+    environment = json.loads((tmp_path / "note.json").read_text())["environment"]
+    assert "PATH" in environment
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+
+
+def test_programs_beside_the_interpreter_come_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mcp-server-git").write_text("#!/bin/sh\n")
+    (tmp_path / "mcp-server-git").chmod(0o755)
+    (tmp_path / "only-on-path").write_text("#!/bin/sh\n")
+    (tmp_path / "only-on-path").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert resolve("only-on-path") == str(tmp_path / "only-on-path")
+    found = resolve("mcp-server-git")
+    assert found is not None
+    assert not found.startswith(str(tmp_path))
+    assert resolve("neither") is None
