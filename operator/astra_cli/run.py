@@ -188,7 +188,14 @@ def _explain(each: Object) -> None:
     state = state_of(each)
     if state != "Succeeded":
         condition: dict[str, str] = next((item for item in each["status"].get("conditions", []) if item["type"] == "Succeeded"), {})
-        print(f"{each['kind']} {each['metadata']['name']}: {condition.get('reason', state)}: {condition.get('message', '')}")
+        name = f"{each['kind']} {each['metadata']['name']}"
+        print(f"{name}: {condition.get('reason', state)}: {condition.get('message', '')}")
+        if state == "Failed":
+            print(
+                f"{name}: when the cause is mended: astra rerun {name}, then the same command (astra logs {name} shows what its pods said)"
+            )
+        if state == "Suspended":
+            print(f"{name}: astra resume {name} lets it go on with the same command")
 
 
 def _sum_up(session: Session, seconds: float) -> None:

@@ -218,6 +218,8 @@ class LocalCluster:
                 if status["phase"] == "Failed":
                     pod["metadata"].setdefault("annotations", {})[LOG_ANNOTATION] = self.kubelet.last_lines(pod["metadata"]["uid"])
                 self.objects.save(pod)
+                if status["phase"] == "Succeeded":
+                    self.kubelet.tidy(pod["metadata"]["uid"])
                 touched |= self._run_uid(pod)
         return touched
 

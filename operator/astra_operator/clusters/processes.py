@@ -249,6 +249,11 @@ class Kubelet:
         """Return the end of a pod's log: at most 20 lines and 2,048 bytes."""
         return "\n".join(_tail(self.home(uid) / "log", LAST_BYTES).splitlines()[-LAST_LINES:])
 
+    def tidy(self, uid: str) -> None:
+        """Empty the volumes of a pod that has ended well: what it made is in the store, and a model may be large."""
+        for path in (self.home(uid) / "root").glob("*/"):
+            shutil.rmtree(path, ignore_errors=True)
+
     def forget(self, uid: str, keep_log: Path | None = None) -> None:
         """Remove an ended pod's folder; its log is moved to ``keep_log`` first."""
         home = self.home(uid)

@@ -91,7 +91,9 @@ class _Representer(SafeRepresenter):
 
     def represent_str(self, data: str) -> Any:
         """Return the node of a text."""
-        style = "|" if "\n" in data.strip("\n") and not any(line.endswith(" ") for line in data.splitlines()) else None
+        lines = data.split("\n")
+        plain = all(line.isprintable() and not line.endswith(" ") for line in lines) and not data.startswith((" ", "\n"))
+        style = "|" if len(lines) > 2 and plain else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 

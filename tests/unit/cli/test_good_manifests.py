@@ -1,0 +1,61 @@
+"""What a good manifest becomes, and what the samples hold."""
+
+from pathlib import Path
+
+import pytest
+
+from astra_cli.main import main
+from astra_cli.manifests import BadManifests, load, value_path, without_nulls
+from astra_jobs.api.artifact import KINDS
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_samples_are_one_smallest_run_of_each_kind() -> None:
+    manifests = load([ROOT / "manifests" / "samples"])
+    assert [run["kind"] for run in manifests.runs] == list(KINDS)
+
+
+@pytest.mark.parametrize("folder", sorted(path for path in (ROOT / "manifests").iterdir() if any(path.glob("*.yaml"))))
+def test_every_folder_of_manifests_loads(folder: Path) -> None:
+    assert load([folder]).runs
+
+
+def test_order_is_the_pipelines_and_numbers_are_numbers(tmp_path: Path) -> None:
+    manifests = load([ROOT / "manifests" / "quickstart"])
+    assert [run["kind"] for run in manifests.runs] == list(KINDS)
+    assert manifests.team == {"storeUrl": ".astra/store", "isolation": "Process"}
+    rate = manifests.runs[3]["spec"]["training"]["optimizer"]["learningRate"]
+    assert isinstance(rate, float)
+
+
+def test_reference_may_name_a_stored_run(tmp_path: Path) -> None:
+    file = ROOT / "manifests" / "samples" / "chainsynthesis.yaml"
+    with pytest.raises(BadManifests):
+        load([file])
+    stored = [{"kind": "ToolCorpus", "metadata": {"name": "tools", "namespace": "default"}, "spec": {}}]
+    assert len(load([file], stored).runs) == 1
+
+
+def test_reference_to_another_namespace_does_not_count() -> None:
+    stored = [{"kind": "ToolCorpus", "metadata": {"name": "tools", "namespace": "other"}, "spec": {}}]
+    with pytest.raises(BadManifests):
+        load([ROOT / "manifests" / "samples" / "chainsynthesis.yaml"], stored)
+
+
+def test_null_means_not_set() -> None:
+    assert without_nulls({"a": None, "b": [{"c": None, "d": 1}, None]}) == {"b": [{"d": 1}, None]}
+
+
+def test_paths_of_fields() -> None:
+    assert value_path("spec.data[10].name") == ("spec", "data", 10, "name")
+
+
+def test_render_prints_every_object_with_placeholders(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--state", str(tmp_path), "render", str(ROOT / "manifests" / "quickstart")]) == 0
+    text = capsys.readouterr().out
+    assert text.count("kind: PyTorchJob") == 2
+    assert "completionMode: Indexed" in text
+    assert '"digest": "<digest of ToolCorpus tools>"' in text
+    assert f"file://{tmp_path}" in text or "file://" in text
+    assert not list(tmp_path.iterdir()), "render stores nothing"
