@@ -22,12 +22,20 @@ def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator({"additionalProperties": False, **json.loads(schema)})
 
 
+@functools.lru_cache(maxsize=4096)
+def _schema_fault(schema: str) -> str | None:
+    try:
+        Draft202012Validator.check_schema(json.loads(schema))
+    except SchemaError as error:
+        return str(error.message)[:MESSAGE]
+    return None
+
+
 def check_schema(tool: str, schema: dict[str, Any]) -> None:
     """Raise BadInput when a tool's schema is not a JSON schema of an object."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise BadInput(f"{tool}.parameters", "BadInput", f"not a JSON schema: {error.message[:MESSAGE]}") from None
+    fault = _schema_fault(json.dumps(schema, sort_keys=True))
+    if fault is not None:
+        raise BadInput(f"{tool}.parameters", "BadInput", f"not a JSON schema: {fault}")
     if schema.get("type") != "object":
         raise BadInput(f"{tool}.parameters", "BadInput", f"type is {schema.get('type')!r}; the schema of arguments has type object")
 

@@ -218,13 +218,11 @@ def budget(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
 
 
-def main(descriptor: int, settings: Settings) -> None:
+def main(descriptor: int, settings: Settings, clock: Clock) -> None:
     """Serve one session on a socket."""
     enclose(descriptor, settings)
     start = json.loads(receive(3, LENGTH.unpack(receive(3, LENGTH.size))[0]))
     random.seed(start["seed"])
-    clock = Clock(settings.epoch)
-    clock.install()
     session = Session(settings, start["tools"])
     while True:
         request = json.loads(receive(3, LENGTH.unpack(receive(3, LENGTH.size))[0]))

@@ -8,8 +8,8 @@ replay of its log. The walls are those of ``child.enclose``; there is no wall ag
 import asyncio
 import itertools
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from astra_jobs.api.base import digest_of
@@ -20,6 +20,8 @@ from astra_jobs.sandbox.session import LIMITS, Bundle, Lost, Process, Session, S
 
 EPOCH = 1_767_225_600.0
 """Start of every session's clock: 1 January 2026, UTC."""
+INFRASTRUCTURE = frozenset({"session_lost", "overloaded", "infra_error"})
+"""Outcomes that are not kept: the same call may be made again."""
 LIVE = 256
 """Most session processes at a time."""
 ZYGOTES = 5
@@ -61,57 +63,81 @@ class ProcessSandbox:
 
     async def call(self, session: str, seq: int, tool: str, arguments: dict[str, Any]) -> CallResult:
         """Run one call, or return what the same call gave before."""
+        return (await self.call_many(session, seq, [(tool, arguments)]))[0]
+
+    async def call_many(self, session: str, first: int, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[CallResult]:
+        """Run calls in order in one exchange with the session's process; stop after the first limit or loss."""
         found = self.sessions.get(session)
         if found is None:
-            return failure("session_lost", "the session was closed")
-        try:
-            payload = payload_of(tool, arguments)
-        except (ValueError, TypeError, RecursionError):
-            return failure("invalid_args", "the arguments are not JSON")
+            return [failure("session_lost", "the session was closed")]
         async with found.lock:
             if found.closed:
-                return failure("session_lost", "the session was closed")
-            known = found.known(seq, payload)
-            if known is not None:
-                return known
-            result = found.refused(tool, arguments) or await self._run(found, {"seq": seq, "tool": tool, "arguments": arguments})
-            if result.outcome not in ("session_lost", "infra_error", "overloaded"):
-                found.results[seq] = (payload, result)
-            return result
+                return [failure("session_lost", "the session was closed")]
+            return await self._serve(found, first, calls)
 
-    async def _run(self, session: Session, request: dict[str, Any]) -> CallResult:
-        """Run a call on the session's process; a process that is lost is replaced once."""
+    async def _serve(self, session: Session, first: int, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[CallResult]:
+        """Answer what is known or refused without a process, and run the rest."""
+        given: list[CallResult | None] = []
+        payloads: list[str] = []
+        for seq, (tool, arguments) in enumerate(calls, start=first):
+            payload, refused = payload_of(tool, arguments), session.refused(tool, arguments)
+            payloads.append(payload or "")
+            given.append(
+                failure("invalid_args", "the arguments are not JSON") if payload is None else session.known(seq, payload) or refused
+            )
+        numbers = [number for number, result in enumerate(given) if result is None]
+        requests = [{"seq": first + number, "tool": calls[number][0], "arguments": calls[number][1]} for number in numbers]
+        ran = iter(await self._run(session, requests) if requests else [])
+        results: list[CallResult] = []
+        for number, ready in enumerate(given):
+            result = ready or next(ran, None)
+            if result is None:
+                break
+            results.append(result)
+            if result.outcome in INFRASTRUCTURE:
+                break
+            session.results[first + number] = (payloads[number], result)
+        return results
+
+    async def _run(self, session: Session, requests: Sequence[dict[str, Any]]) -> list[CallResult]:
+        """Run calls on the session's process, which is replaced once when it is lost."""
+        results: list[CallResult] = []
         await self._enter(session)
         try:
-            for _ in range(2):
+            for left in (1, 0):
                 try:
-                    result = await self._attempt(session, request)
+                    await self._exchange(session, requests, results)
+                    break
                 except (Lost, ZygoteGone) as error:
                     await session.drop(kill=True)
-                    result = failure("session_lost", str(error) or "the zygote died")
-                    continue
-                if result.outcome in LIMITS or session.closed:
-                    await session.drop(kill=True)
-                session.record(request, result)
-                return result
-            return result
+                    if not left:
+                        results.append(failure("session_lost", str(error) or "the zygote died"))
+            if results[-1].outcome in LIMITS or session.closed:
+                await session.drop(kill=True)
         except Starved:
             await session.drop(kill=True)
-            return failure("infra_error", "the call got too little CPU time within its wall limit")
+            results.append(failure("infra_error", "the call got too little CPU time within its wall limit"))
         except BaseException:
             await session.drop(kill=True)
             raise
         finally:
             self._leave(session)
+        return results
 
-    async def _attempt(self, session: Session, request: dict[str, Any]) -> CallResult:
+    async def _exchange(self, session: Session, requests: Sequence[dict[str, Any]], results: list[CallResult]) -> None:
+        """Run the requests that have no result yet, and add their results."""
         if session.process is None:
             link = await self._zygote()
             if link is None:
-                return failure("infra_error", f"{ZYGOTES} zygotes died")
+                results.append(failure("infra_error", f"{ZYGOTES} zygotes died"))
+                return
             session.process = await Process.start(link, next(self._numbers), session.bundle, session.seed)
             await session.replay(self.limits)
-        return await session.process.call(request, self.limits)
+        rest = requests[len(results) :]
+        async with aclosing(session.process.calls(rest, self.limits)) as stream:
+            async for result in stream:
+                session.record(requests[len(results)], result)
+                results.append(result)
 
     async def _zygote(self) -> Link | None:
         """Return the live zygote, starting one where there is none; None when too many have died."""

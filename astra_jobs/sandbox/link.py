@@ -126,11 +126,11 @@ class Link:
                 self._lost()
         raise ZygoteGone
 
-    async def spawn(self, number: int) -> socket.socket:
-        """Fork a session; return this end of its socket."""
+    async def spawn(self, number: int) -> tuple[socket.socket, "asyncio.Future[int | None]"]:
+        """Fork a session; return this end of its socket, and its end to come: a wait status, or None if lost with the zygote."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self.ends[number] = asyncio.get_running_loop().create_future()
+        end = self.ends[number] = asyncio.get_running_loop().create_future()
         try:
             await self._send(SPAWN, number, [theirs.fileno()])
         except BaseException:
@@ -139,18 +139,13 @@ class Link:
             raise
         finally:
             theirs.close()
-        return ours
+        return ours, end
 
     async def kill(self, number: int) -> None:
         """Kill a session; sessions that ended already are ignored."""
         if number in self.ends:
             with contextlib.suppress(ZygoteGone):
                 await self._send(KILL, number, [])
-
-    async def ended(self, number: int) -> int | None:
-        """Wait for a session's end; return its wait status, None when that was lost with the zygote."""
-        end = self.ends.get(number)
-        return None if end is None else await asyncio.shield(end)
 
     async def stop(self) -> None:
         """End the zygote and its sessions and collect it."""

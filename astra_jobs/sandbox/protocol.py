@@ -4,6 +4,7 @@ A session is one conversation with one environment; calls of a session are numbe
 Outcomes up to ``limit_output`` are the tool's or the model's; the last three are infrastructure and never a reward.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from pydantic import Field
@@ -64,6 +65,12 @@ class Sandbox(Protocol):
 
     async def call(self, session: str, seq: int, tool: str, arguments: dict[str, Any]) -> CallResult:
         """Run one call; the same (session, seq) again returns the same result without running twice."""
+
+    async def call_many(self, session: str, first: int, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[CallResult]:
+        """Run calls numbered from ``first`` on, in order and in one exchange; stop after the first that is not the tool's to answer.
+
+        The list is shorter than ``calls`` when one met a limit or was lost to infrastructure; that one is its last.
+        """
 
     async def close(self, session: str) -> None:
         """End a session; unknown sessions are ignored."""

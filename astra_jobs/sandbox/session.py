@@ -6,14 +6,16 @@ replayed the log. The same replay mends a process or a zygote that died, once a 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from astra_jobs.api.base import digest_of
+from astra_jobs.api.base import canonical
 from astra_jobs.sandbox.arguments import Arguments
 from astra_jobs.sandbox.frames import LENGTH, frame
 from astra_jobs.sandbox.link import Link, ZygoteGone
@@ -22,6 +24,9 @@ from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, SequenceConfl
 LIMITS = frozenset({"limit_time", "limit_memory", "limit_output"})
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGXFSZ, signal.SIGSYS})
 CPU_SIGNALS = frozenset({signal.SIGPROF, signal.SIGXCPU})
+
+WINDOWS = 20
+"""Half wall limits that a call may take while its process waits for a CPU."""
 
 
 class Lost(Exception):
@@ -70,16 +75,18 @@ def run_delay(pid: int) -> tuple[float, str] | None:
 class Process:
     """A live session process and this end of its socket."""
 
-    def __init__(self, link: Link, number: int, connection: socket.socket) -> None:
+    def __init__(self, link: Link, number: int, connection: socket.socket, ended: "asyncio.Future[int | None]") -> None:
         self.link = link
         self.number = number
         self.connection = connection
+        self.ended = ended
+        self.buffer = b""
         self.loop = asyncio.get_running_loop()
 
     @classmethod
     async def start(cls, link: Link, number: int, bundle: Bundle, seed: int) -> "Process":
         """Fork a process and tell it which tools to serve; it need not answer before the first call."""
-        process = cls(link, number, await link.spawn(number))
+        process = cls(link, number, *await link.spawn(number))
         start = {"tools": bundle.sources, "seed": f"{bundle.digest}/{seed}"}
         try:
             await process.loop.sock_sendall(process.connection, frame(json.dumps(start).encode()))
@@ -96,9 +103,28 @@ class Process:
         if kill:
             await self.link.kill(self.number)
 
-    async def call(self, request: dict[str, Any], limits: SandboxLimits) -> CallResult:
-        """Run one call; raise Lost when the process ended, Starved when it never got its CPU time."""
-        answer = asyncio.ensure_future(self._exchange(frame(json.dumps(request).encode()), 16 * limits.output_chars + 4096))
+    async def calls(self, requests: Sequence[dict[str, Any]], limits: SandboxLimits) -> AsyncGenerator[CallResult, None]:
+        """Send requests at once and yield each result; Lost when the process ended, Starved when it never got its CPU time.
+
+        A result that met a limit is the last one: what the process did after it is not to be used.
+        """
+        body = b"".join(frame(json.dumps(request).encode()) for request in requests)
+        sending = asyncio.ensure_future(self._send(body))
+        try:
+            for request in requests:
+                result = await self._answer(request["seq"], limits)
+                yield result
+                if result.outcome in LIMITS:
+                    return
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _answer(self, seq: int, limits: SandboxLimits) -> CallResult:
+        if self._whole_reply():  # came along with an earlier one: nothing to wait for
+            reply = await self._reply(16 * limits.output_chars + 4096)
+            return self._result(reply, seq) if reply is not None else await self._death(limits)
+        answer = asyncio.ensure_future(self._reply(16 * limits.output_chars + 4096))
         try:
             if not await self._wait(answer, limits):
                 return failure("limit_time", f"the call was blocked for {wall_limit(limits):g} s")
@@ -107,38 +133,50 @@ class Process:
             if not answer.done():
                 answer.cancel()
                 await asyncio.gather(answer, return_exceptions=True)
-        return self._result(reply, request["seq"]) if reply is not None else await self._death(limits)
+        return self._result(reply, seq) if reply is not None else await self._death(limits)
 
     async def _wait(self, answer: "asyncio.Future[Any]", limits: SandboxLimits) -> bool:
-        """Wait for an answer to the wall limit; False when the process was blocked, Starved when it was not run."""
-        half = wall_limit(limits) / 2
-        if (await asyncio.wait([answer], timeout=half))[0]:
+        """Wait for an answer; False when the process was blocked at the wall limit, Starved when it went on not being run.
+
+        A process that waits for a CPU gets more time, because nothing is wrong with it; at last the call is given up.
+        """
+        window = wall_limit(limits) / 2
+        if (await asyncio.wait([answer], timeout=window))[0]:
             return True
         before = run_delay(self.link.pids.get(self.number, 0))
-        if (await asyncio.wait([answer], timeout=half))[0]:
-            return True
-        after = run_delay(self.link.pids.get(self.number, 0))
-        if before is None or after is None or after[1] == "R" or after[0] - before[0] > half / 4:
-            raise Starved
-        return False
+        for _ in range(WINDOWS):
+            if (await asyncio.wait([answer], timeout=window))[0]:
+                return True
+            after = run_delay(self.link.pids.get(self.number, 0))
+            if before is not None and after is not None and after[1] != "R" and after[0] - before[0] < window / 4:
+                return False
+            before = after
+        raise Starved
 
-    async def _exchange(self, body: bytes, most: int) -> dict[str, Any] | None:
-        """Send a request and read the reply; None when the process has gone or does not speak the protocol."""
-        try:
+    async def _send(self, body: bytes) -> None:
+        with contextlib.suppress(OSError):  # a process that went away shows at the reply
             await self.loop.sock_sendall(self.connection, body)
+
+    async def _reply(self, most: int) -> dict[str, Any] | None:
+        """Read one reply; None when the process has gone or does not speak the protocol."""
+        try:
             length = LENGTH.unpack(await self._read(LENGTH.size))[0]
             reply = json.loads(await self._read(length)) if length <= most else None
         except (OSError, EOFError, ValueError, RecursionError):
             return None
         return reply if isinstance(reply, dict) else None
 
+    def _whole_reply(self) -> bool:
+        length = LENGTH.size
+        return len(self.buffer) >= length and len(self.buffer) - length >= LENGTH.unpack(self.buffer[:length])[0]
+
     async def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            part = await self.loop.sock_recv(self.connection, count - len(data))
+        while len(self.buffer) < count:
+            part = await self.loop.sock_recv(self.connection, 1 << 16)
             if not part:
                 raise EOFError
-            data += part
+            self.buffer += part
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
         return data
 
     def _result(self, reply: dict[str, Any], seq: int) -> CallResult:
@@ -156,7 +194,7 @@ class Process:
         """Name the outcome of a call whose process ended, by how it ended."""
         self.connection.close()
         await self.link.kill(self.number)  # a process that closed its socket and lives on is ended here
-        status = await self.link.ended(self.number)
+        status = await asyncio.shield(self.ended)
         if status is None:
             raise Lost("the zygote died")
         if os.WIFSIGNALED(status):
@@ -207,10 +245,11 @@ class Session:
     async def replay(self, limits: SandboxLimits) -> None:
         """Bring a fresh process to the state that the log describes."""
         assert self.process is not None
-        for request, expected in self.log:
-            again = await self.process.call(request, limits)
-            if (again.outcome, again.text) != (expected.outcome, expected.text):
-                raise Lost("a replayed call gave another result; the tool does not repeat itself")
+        async with contextlib.aclosing(self.process.calls([request for request, _ in self.log], limits)) as results:
+            for _, expected in self.log:
+                again = await anext(results)
+                if (again.outcome, again.text) != (expected.outcome, expected.text):
+                    raise Lost("a replayed call gave another result; the tool does not repeat itself")
 
     def record(self, request: dict[str, Any], result: CallResult) -> None:
         """Add a call that may have changed the session's state to the log."""
@@ -218,9 +257,12 @@ class Session:
             self.log.append((request, result))
 
 
-def payload_of(tool: str, arguments: dict[str, Any]) -> str:
-    """Return the digest by which a repeated call is recognised; ValueError for arguments that are not JSON."""
-    return digest_of([tool, arguments])
+def payload_of(tool: str, arguments: dict[str, Any]) -> str | None:
+    """Return the text by which a repeated call is recognised; None for arguments that are not JSON."""
+    try:
+        return canonical([tool, arguments]).decode()
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 __all__ = ["LIMITS", "Bundle", "Lost", "Process", "Session", "Starved", "ZygoteGone", "bundle", "failure", "payload_of"]

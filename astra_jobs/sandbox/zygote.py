@@ -16,12 +16,10 @@ import sys
 
 from astra_jobs.sandbox import child
 from astra_jobs.sandbox.frames import CONTROL, EXITED, HELLO, KILL, SPAWN, STARTED
+from astra_jobs.sandbox.modules import IMPORTABLE
 
-WARM = (
-    "_strptime", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions",
-    "functools", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "textwrap", "typing",
-)  # fmt: skip
-"""What tool code may import (the static gate's list): loaded once here instead of in every session."""
+WARM = ("_strptime", *IMPORTABLE)
+"""Loaded once here instead of in every session."""
 
 
 def address_space() -> int:
@@ -39,6 +37,8 @@ class Zygote:
     def __init__(self, control: socket.socket, settings: child.Settings) -> None:
         self.control = control
         self.settings = settings
+        self.clock = child.Clock(settings.epoch)
+        self.clock.install()  # here and not in each session; nothing in this process asks for the time
         self.sessions: dict[int, int] = {}  # pid -> session number
         self.woken, self.waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -55,7 +55,7 @@ class Zygote:
             try:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                child.main(descriptor, self.settings)
+                child.main(descriptor, self.settings, self.clock)
                 code = 0
             finally:
                 os._exit(code)
@@ -87,10 +87,13 @@ class Zygote:
 
     def command(self) -> bool:
         """Read and obey one frame; False when the client is gone."""
-        data, descriptors, _, _ = socket.recv_fds(self.control, CONTROL.size, 1)
-        while data and len(data) < CONTROL.size:
-            more = self.control.recv(CONTROL.size - len(data))
-            data = data + more if more else b""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, CONTROL.size, 1)
+            while data and len(data) < CONTROL.size:
+                more = self.control.recv(CONTROL.size - len(data))
+                data = data + more if more else b""
+        except ConnectionResetError:
+            return False
         if not data:
             return False
         operation, number, _ = CONTROL.unpack(data)

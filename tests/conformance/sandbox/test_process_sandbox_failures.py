@@ -164,13 +164,15 @@ def test_sessions_die_with_the_client() -> None:
         ([(0.0, "S"), (0.0, "S")], "limit_time"),
         ([(0.0, "S"), (0.0, "R")], "infra_error"),
         ([(0.0, "S"), (9.0, "S")], "infra_error"),
+        ([(0.0, "S"), (9.0, "S"), (9.0, "S")], "limit_time"),
         ([None, None], "infra_error"),
     ],
-    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "no evidence"],
+    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "waited for a CPU and then blocked", "no evidence"],
 )
 def test_a_starved_process_is_infrastructure_and_a_blocked_one_is_not(monkeypatch: Any, looks: list[Any], outcome: str) -> None:
     looked = iter(looks)
     monkeypatch.setattr(session_module, "run_delay", lambda _: next(looked))
+    monkeypatch.setattr(session_module, "WINDOWS", len(looks) - 1)
 
     async def body() -> None:
         async with process_sandbox(SandboxLimits(seconds=0.02)) as sandbox:
