@@ -1,0 +1,140 @@
+"""Curves of SFTRun and RLRun: loss, reward, share of valid groups, calls and turns of an episode."""
+
+from collections.abc import Sequence
+
+from astra_jobs.report.charts import LineChart, Series, line_chart
+from astra_jobs.report.figures import number
+from astra_jobs.report.markup import Markup, tag
+from astra_jobs.report.parts import Column, figure, missing, section, table, thinned
+from astra_jobs.report.runs import Run, read_curve
+
+Curve = Sequence[dict[str, float]]
+
+
+def training(runs: Sequence[Run]) -> Markup:
+    """Return the curves of every training run."""
+    parts = [_run(run) for run in runs if run.kind in ("SFTRun", "RLRun")]
+    return section(
+        "training",
+        "Training",
+        "Curves over updates. Where a faint line lies behind a strong one, the faint one is each step's value and the strong "
+        "one the trailing mean.",
+        parts or missing("No training run is in this report."),
+    )
+
+
+def _run(run: Run) -> Markup:
+    title = tag("h3", run.name, " ", tag("span", run.kind, class_="kind"))
+    stage = run.stage("train")
+    curve = read_curve(stage) if stage else []
+    if not curve:
+        state, words = run.state()
+        return tag("article", title, missing(f"No curve yet: {state.lower()}{', ' + words if words else ''}."))
+    charts = _sft(run, curve) if run.kind == "SFTRun" else _rl(run, curve)
+    return tag("article", title, tag("div", charts, class_="grid-2"))
+
+
+def _sft(run: Run, curve: Curve) -> list[Markup]:
+    loss = _points(curve, "loss")
+    chart = LineChart(
+        key=f"{run.key}-loss",
+        title=f"Training loss of {run.name}",
+        description=f"Loss falls from {number(loss[0][1])} to {number(loss[-1][1])} over {len(loss)} updates.",
+        y_label="loss, nats per label token",
+        series=[Series("loss", loss, "one", _window(len(loss)))],
+    )
+    shown = [figure(line_chart(chart), "Loss", chart.description, _behind(curve, ("loss",)))]
+    if any("gradientNorm" in row for row in curve):
+        norms = _points(curve, "gradientNorm")
+        chart = LineChart(
+            key=f"{run.key}-norm",
+            title=f"Gradient norm of {run.name}",
+            description="Norm of the gradient before clipping.",
+            y_label="gradient norm",
+            series=[Series("norm", norms, "two", _window(len(norms)))],
+        )
+        shown.append(figure(line_chart(chart), "Gradient norm", chart.description, _behind(curve, ("gradientNorm",))))
+    return shown
+
+
+def _rl(run: Run, curve: Curve) -> list[Markup]:
+    """Return four charts. Steps that generated no episode have no means and are left out."""
+    played = [row for row in curve if row.get("episodes", 1.0) > 0]
+    window = _window(len(played))
+    charts = [
+        (
+            "Reward",
+            ("reward", "solved"),
+            "Mean over the episodes generated in a step, at T = 1 and on training worlds; solved is the share with all targets met.",
+            LineChart(
+                f"{run.key}-reward",
+                f"Reward of {run.name}",
+                "Mean reward and solved share of the episodes of each step.",
+                "mean of an episode",
+                [Series("reward", _points(played, "reward"), "one", window), *_optional(played, "solved", "solved", "two", window)],
+                top=1.0,
+            ),
+        ),
+        (
+            "Valid groups",
+            ("validShare",),
+            "Share of generated groups whose rewards differ; only these carry a gradient, the rest are dropped by batch filling.",
+            LineChart(
+                f"{run.key}-valid",
+                f"Valid-group share of {run.name}",
+                "Share of groups with reward variance in each step.",
+                "share of groups",
+                [Series("valid", _points(played, "validShare"), "three", window)],
+                top=1.0,
+            ),
+        ),
+        (
+            "Calls and turns",
+            ("calls", "turns"),
+            "Mean of an episode; fewer calls at the same number of solved targets means a higher reward.",
+            LineChart(
+                f"{run.key}-calls",
+                f"Calls and turns of {run.name}",
+                "Mean number of tool calls and of model turns of an episode in each step.",
+                "per episode",
+                [Series("calls", _points(played, "calls"), "one", window), Series("turns", _points(played, "turns"), "two", window)],
+            ),
+        ),
+        (
+            "Limits and infrastructure",
+            ("truncated", "masked"),
+            "Truncated episodes keep the reward that they earned; those lost to infrastructure leave their group and are never a zero.",
+            LineChart(
+                f"{run.key}-lost",
+                f"Truncated and lost episodes of {run.name}",
+                "Share of episodes cut by a limit, and lost to infrastructure, in each step.",
+                "share of episodes",
+                [
+                    Series("truncated", _points(played, "truncated"), "two", window),
+                    *_optional(played, "masked", "lost", "three", window),
+                ],
+                top=max(0.1, max((row.get("truncated", 0.0) for row in played), default=0.0)),
+            ),
+        ),
+    ]
+    shown = [(title, names, words, chart) for title, names, words, chart in charts if any(series.points for series in chart.series)]
+    return [figure(line_chart(chart), title, words, _behind(played, names)) for title, names, words, chart in shown]
+
+
+def _optional(curve: Curve, field: str, name: str, style: str, window: int) -> list[Series]:
+    points = _points(curve, field)
+    return [Series(name, points, style, window)] if points else []
+
+
+def _points(curve: Curve, field: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[field]) for row in curve if field in row]
+
+
+def _window(steps: int) -> int:
+    """Return the width of the trailing mean: none for short runs, a twentieth of long ones."""
+    return 1 if steps < 12 else max(3, steps // 20)
+
+
+def _behind(curve: Curve, fields: Sequence[str]) -> Markup:
+    rows, words = thinned([[number(row["step"]), *(number(row[name], 4) if name in row else "–" for name in fields)] for row in curve])
+    return table(f"Values by step{words}", [Column("Step", "number"), *(Column(name, "number") for name in fields)], rows)
