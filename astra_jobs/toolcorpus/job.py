@@ -56,6 +56,14 @@ def _why(sieve: Sieve) -> str:
     return ", ".join(f"{row.filter} dropped {row.dropped} of {row.seen}" for row in sieve.funnel.counts() if row.dropped)
 
 
+def _notes(sieve: Sieve) -> list[str]:
+    """Return what the counts do not say: drops that no truth is known of, and what conversion lost."""
+    real = [item for item in sieve.funnel.dropped if "origin" not in item.labels]
+    named = ", ".join(f"{item.name} ({item.reason}: {item.detail})" for item in real)
+    told = [f"Dropped from real servers, where nothing is planted, so neither hits nor misses: {named}."] if real else []
+    return told + sieve.losses
+
+
 def _write(out: Path, sieve: Sieve, collected: int) -> dict[str, int]:
     kept, clusters = sieve.kept, sieve.clusters.found()
     numbers = {
@@ -73,7 +81,7 @@ def _write(out: Path, sieve: Sieve, collected: int) -> dict[str, int]:
         kind="ToolCorpus",
         funnel=sieve.funnel.counts(),
         numbers={name: float(value) for name, value in numbers.items()},
-        notes=sieve.losses,
+        notes=_notes(sieve),
     )
     (out / "report.json").write_bytes(canonical(report.to_dict()) + b"\n")
     return numbers

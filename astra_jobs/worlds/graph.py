@@ -21,7 +21,7 @@ def tool_graph(world: World) -> "networkx.DiGraph[str]":
     return graph
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def chains_of(world: World) -> tuple[tuple[Chain, ...], ...]:
     """Return all paths of the tool graph by length: element h holds those of h tools (element 0 is empty)."""
     graph = tool_graph(world)

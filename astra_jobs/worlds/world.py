@@ -48,7 +48,7 @@ class World:
         return name in self._by_name
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def make_world(seed: int, params: ProceduralWorlds) -> World:
     """Generate the world of a seed. The shape of questions (hops, parallel) does not change the world's tables."""
     rng = random.Random(digest_of(["world", seed, params.entity_types, params.rows]))

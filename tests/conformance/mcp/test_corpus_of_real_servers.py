@@ -61,6 +61,7 @@ def test_git_stays_and_the_small_ones_are_dropped_with_their_reason(tmp_path: Pa
         "toolsPerServer": 2,
         "duplicates": 0,
     }
+    assert "time (TooFewTools: 2 sound tools, 3 needed)" in report.notes[0]
     assert all(row.planted == row.planted_dropped == 2 and row.clean_dropped == 0 for row in report.funnel)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -75,6 +76,25 @@ def test_a_banner_on_stdout_is_forgiven_when_the_server_then_answers(tmp_path: P
 @pytest.mark.parametrize("how", ["child", "deaf"])
 def test_the_whole_process_group_ends_though_the_server_would_stay(how: str, tmp_path: Path) -> None:
     assert len(misbehave(how, tmp_path).tools) == 3
+    assert all_gone(tmp_path)
+
+
+def test_a_server_dies_with_a_client_that_is_killed_outright(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, sys
+from pathlib import Path
+from astra_jobs.mcp.client import list_tools
+command = [sys.executable, {SERVER!r}, "silent-list", {str(tmp_path / "note.json")!r}]
+asyncio.run(list_tools(command, 600, "", Path({str(tmp_path)!r})))
+"""
+    client = subprocess.Popen([sys.executable, "-c", program])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "note.json").exists() or not (tmp_path / "note.json").read_text():
+        assert time.monotonic() < deadline
+        assert client.poll() is None
+        os.sched_yield()
+    client.kill()
+    client.wait()
     assert all_gone(tmp_path)
 
 
