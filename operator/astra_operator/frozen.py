@@ -5,6 +5,7 @@ taken and may change while an attempt runs.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
@@ -114,6 +115,7 @@ def input_digests(inputs: tuple[Input, ...] | list[Input]) -> list[list[str]]:
     return [[item.role, item.artifact.digest] for item in inputs]
 
 
+@cache
 def _fields(model: type[BaseModel]) -> dict[str, tuple[bool, type[BaseModel] | None, bool]]:
     """Return for each field, by its name outside Python: is it operational, the model inside it, is it a list."""
     found = {}

@@ -173,12 +173,18 @@ def _why_wait(reference: Reference, by_key: Mapping[RunKey, Object], table: Tabl
     if run is None:
         return _missing(reference, by_key)
     what = f'{reference.target.kind} "{reference.target.name}"'
-    status = run.get("status") or {}
-    reason = next((item["reason"] for item in status.get("conditions", []) if item["type"] == "Succeeded"), "Pending")
-    if not status.get("artifact"):
-        return f"{what} has no artifact yet ({reason})"
+    if not (run.get("status") or {}).get("artifact"):
+        return f"{what} has no artifact yet{_why_idle(run)}"
     if unsettled(reference.target, by_key, table):
-        return f"{what} is being made anew ({reason})"
+        return f"{what} is being made anew"
+    return ""
+
+
+def _why_idle(run: Object) -> str:
+    """Return ' (reason)' when a run does not move by itself; a moving one's news would only cost writes."""
+    for kind in ("Stalled", "Suspended"):
+        if condition_status(run, kind) == "True":
+            return f" ({next(str(item['reason']) for item in run['status']['conditions'] if item['type'] == kind)})"
     return ""
 
 

@@ -1,6 +1,7 @@
 """Shared by the reconcile tests: the smallest run of each kind, and a player that moves an in-memory cluster until it is quiet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from astra_jobs.api.artifact import Artifact, Kind
@@ -46,13 +47,18 @@ def bad(reason: str, message: str, exit_code: int, checkpoint: int | None = None
 
 
 class Player:
-    """A cluster, a controller that can be killed, and the nodes; ``seen`` counts the executions of each (uid, workload)."""
+    """A cluster, a controller that can be killed, and the nodes."""
 
     def __init__(self, settings: OperatorSettings = SETTINGS) -> None:
         self.cluster = MemoryCluster()
         self.cluster.teams["default"] = dict(TEAM)
         self.settings = settings
         self.controller = Controller(self.cluster, settings)
+
+    def restart(self, **changes: Any) -> None:
+        """Start the operator anew, with other settings perhaps: everything it had in memory is gone."""
+        self.settings = replace(self.settings, **changes)
+        self.controller = Controller(self.cluster, self.settings)
 
     def put(self, kind: Kind, name: str = "", **changes: Any) -> RunKey:
         run = self.cluster.put_run(manifest(kind, name, **changes))

@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from astra_jobs.api.artifact import KINDS, Kind
 from astra_jobs.api.v1alpha1.status import REASONS, Status
 from astra_operator.clusters.base import RunKey, key_of
-from astra_operator.controller import Controller
 from astra_operator.settings import OperatorSettings
 from tests.reconcile.harness import NAMES, SPECS, Object, Player, bad
 
@@ -48,7 +47,7 @@ class Fragile(Player):
         with contextlib.suppress(Killed):
             self.work()
         self.cluster.fault = lambda when, what: None
-        self.controller = Controller(self.cluster, self.settings)
+        self.restart()
         self.work()
 
 

@@ -4,7 +4,7 @@ It plays what a real cluster does around the operator: makes the pods of workloa
 removes deleted pods only when ``settle`` is called, and bumps ``generation`` when a spec changes. It runs no process.
 """
 
-import copy
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,13 +41,13 @@ class MemoryCluster:
     # ---- the protocol
 
     def get_run(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        return self._call("get_run", f"{kind}/{name}", lambda: copy.deepcopy(self.runs.get(RunKey(kind, namespace, name))))
+        return self._call("get_run", f"{kind}/{name}", lambda: _copy(self.runs.get(RunKey(kind, namespace, name))))
 
     def list_runs(self) -> list[Object]:
-        return self._call("list_runs", "", lambda: copy.deepcopy(list(self.runs.values())))
+        return self._call("list_runs", "", lambda: _copy(list(self.runs.values())))
 
     def children(self, uid: str) -> list[Object]:
-        return self._call("children", uid, lambda: copy.deepcopy(self._owned(uid)))
+        return self._call("children", uid, lambda: _copy(self._owned(uid)))
 
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         created = []
@@ -80,7 +80,7 @@ class MemoryCluster:
 
     def put_run(self, manifest: Object) -> Object:
         """Create a run, or replace its spec, as ``kubectl apply`` does."""
-        run = copy.deepcopy(manifest)
+        run = _copy(manifest)
         run.setdefault("apiVersion", API_VERSION)
         run["metadata"].setdefault("namespace", "default")
         old = self.runs.get(key_of(run))
@@ -174,7 +174,7 @@ class MemoryCluster:
         return direct + [below for item in direct for below in self._owned(item["metadata"]["uid"])]
 
     def _apply_one(self, item: Object, owner: Object) -> bool:
-        item = copy.deepcopy(item)
+        item = _copy(item)
         item["metadata"]["namespace"] = owner["metadata"]["namespace"]
         uid = owner["metadata"]["uid"]
         old = self.objects.get(self._slot(item))
@@ -211,7 +211,7 @@ class MemoryCluster:
         found = self.runs.get(key_of(run))
         if found is None or found["metadata"]["uid"] != run["metadata"]["uid"]:
             raise Gone(f"{run['kind']} {run['metadata']['name']} is gone")
-        found["status"] = copy.deepcopy(status)
+        found["status"] = _copy(status)
 
     def _make_pods(self, workload: Object) -> None:
         name, spec = workload["metadata"]["name"], workload["spec"]
@@ -237,3 +237,9 @@ class MemoryCluster:
         }
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
         self.objects[self._slot(pod)] = pod
+
+
+def _copy(value: T) -> T:
+    """Copy JSON data; several times faster than a deep copy, and objects are nothing else."""
+    copied: T = json.loads(json.dumps(value))
+    return copied
