@@ -42,13 +42,13 @@ def test_every_filter_drops_exactly_what_was_planted_for_it(finished: Any) -> No
     assert {(one.labels["defect"], one.filter) for one in dropped} == set(CATCHES.items())
     kept = load(finished.merged, "train.jsonl") + load(finished.merged, "heldout.jsonl")
     assert all("defect" not in environment.labels for environment in kept)
-    assert len(kept) + len(dropped) == report.numbers["questions"] == 400
+    assert len(kept) + len(dropped) == report.numbers["questions"] == 300
 
 
 def test_kept_environments_are_proven(finished: Any) -> None:
     report = report_of(finished.merged)
     assert report.numbers["mutationKillRate"] == 1.0
-    assert report.numbers["merges"] > 10
+    assert report.numbers["merges"] > 5
     assert report.numbers.get("mergesFailed", 0) == 0
     for environment in load(finished.merged, "train.jsonl"):
         proof = environment.verification
@@ -138,19 +138,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_shards_do_not_change_the_artifact(bench: Any, spec_of: Any) -> None:
-    spec = spec_of(40, heldOut=0.3)
+def test_shards_do_not_change_the_artifact(bench: Any, spec_of: Any, tmp_path: Path) -> None:
+    spec = spec_of(24, heldOut=0.3)
     made = {}
     for shards in (1, 3):
         run = bench(f"by-{shards}")
         made[shards] = contents(run.merge(spec, [run.synthesise(spec, shard, shards) for shard in range(shards)]))
     assert made[1] == made[3]
     other = bench("other", seed=1)
-    assert contents(other.merge(spec, [other.synthesise(spec)])) != made[1]
+    assert contents(other.synthesise(spec, 0, 3)) != contents(tmp_path / "by-3" / "shard-0-of-3")
 
 
 def test_a_killed_shard_goes_on_where_it_was(bench: Any, spec_of: Any, killed: Any, monkeypatch: Any) -> None:
-    spec = spec_of(30)
+    spec = spec_of(20)
     whole = bench("whole")
     undisturbed = contents(whole.synthesise(spec))
     run = bench("killed")
@@ -161,7 +161,7 @@ def test_a_killed_shard_goes_on_where_it_was(bench: Any, spec_of: Any, killed: A
     before = {item["index"] for item in run.journals[0].kept}
     assert len(before) == 12
     assert contents(run.synthesise(spec)) == undisturbed
-    assert sorted(item["index"] for item in run.journals[0].kept) == list(range(30)), "a question was made twice or never"
+    assert sorted(item["index"] for item in run.journals[0].kept) == list(range(20)), "a question was made twice or never"
 
 
 def test_told_to_stop_it_keeps_what_it_has(bench: Any, spec_of: Any) -> None:
@@ -190,10 +190,9 @@ def verdicts(folder: Path) -> list[tuple[int, str, str]]:
 
 
 def test_stripping_all_labels_changes_no_verdict(bench: Any, spec_of: Any, finished: Any, monkeypatch: Any) -> None:
-    spec = spec_of(400, heldOut=0.45, distractors={"perBand": 2})
     monkeypatch.setattr(job, "ProceduralEnvironments", lambda rates: Stripped(ProceduralEnvironments(rates)))
-    stripped = verdicts(bench().synthesise(spec, 1, 2))
-    assert stripped == verdicts(finished.shards[1])
+    stripped = verdicts(bench().synthesise(finished.spec, 1, 6))
+    assert stripped == [one for one in verdicts(finished.shards[1]) if one[0] % 6 == 1]
     assert len({name for _, name, _ in stripped}) > 6
 
 
@@ -225,8 +224,9 @@ def test_unscored_never_passes(bench: Any, spec_of: Any, monkeypatch: Any, silen
     assert caught.value.reason == "TooManyUnscored"
 
 
-def test_nothing_kept_is_said(bench: Any, spec_of: Any) -> None:
-    run, spec = bench(), spec_of(4, defects={"brokenStructure": 0.9})
+def test_nothing_kept_is_said(bench: Any, spec_of: Any, monkeypatch: Any) -> None:
+    run, spec = bench(), spec_of(4)
+    monkeypatch.setattr(job, "ProceduralEnvironments", lambda rates: Mute(ProceduralEnvironments(rates), (ScoreGraph,)))
     with pytest.raises(BadInput, match="no training environment") as caught:
         run.merge(spec, [run.synthesise(spec)])
     assert caught.value.reason == "NothingKept"

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from astra_jobs.api.job import Inputs, JobContext
 from astra_jobs.api.request import StageRequest, StoreSettings
 from astra_jobs.api.v1alpha1.envs import EnvSynthesisSpec
+from astra_jobs.authors.procedural_envs.plan import DEFECTS
 from astra_jobs.envs import job
 
 
@@ -106,9 +108,9 @@ class Run:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Make 400 questions in two shards and merge them, once for all tests."""
+    """Make 300 questions in two shards and merge them, once for all tests; every defect is planted often enough to be seen."""
     bench = Bench(tmp_path_factory.mktemp("envs"))
-    spec = make_spec(400, heldOut=0.45, distractors={"perBand": 2})
+    spec = make_spec(300, heldOut=0.45, distractors={"perBand": 2}, defects=dict.fromkeys(map(to_camel, DEFECTS.values()), 0.032))
     shards = []
     for shard in range(2):
         shards.append(bench.synthesise(spec, shard, 2))
