@@ -52,7 +52,7 @@ class Pod(Model):
     """The narrow part of a pod that a run may set."""
 
     resources: Resources = spec_field(Resources, about="CPU and memory of each pod of the run", operational=True)
-    stages: list[StagePod] = spec_field(list, about="other values for single stages, by stage name", operational=True)
+    stages: list[StagePod] = spec_field(list, about="other values for single stages, by stage name", operational=True, max_length=6)
 
 
 class Limits(Model):

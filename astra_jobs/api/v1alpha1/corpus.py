@@ -1,17 +1,20 @@
 """ToolCorpus: collects tool documents, normalises and filters them (SPEC 1)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.common import CommonSpec, Name, ProceduralWorlds, Resource
 
 
+Word = Annotated[str, StringConstraints(max_length=4096)]
+
+
 class McpSource(Model):
     """A Model Context Protocol server started as a process and spoken to over stdio."""
 
-    command: list[str] = spec_field(about="program and arguments that start the server", min_length=1, max_length=64)
+    command: list[Word] = spec_field(about="program and arguments that start the server", min_length=1, max_length=64)
     licence: str = spec_field("", about="licence of the tool documents, carried to every sample made from them", max_length=100)
     timeout_seconds: float = spec_field(30.0, about="longest wait for the server's start and for each answer", unit="s", gt=0, le=600)
 
