@@ -6,7 +6,7 @@ on without doing it again; its artifact is the one that an undisturbed run makes
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,6 @@ from astra_jobs.records.lines import read_lines, write_lines
 from astra_jobs.records.tool import Dropped, FilterCount, Server, StageReport
 
 IN_FLIGHT = 8
-# Filters that a judge's answer decides: what they cannot score is held against maxUnscored.
-JUDGED: frozenset[str] = frozenset(FILTERS[FILTERS.index("coherence") : FILTERS.index("globalExactDuplicate")]) - {"toolNames"}
 
 
 def synthesise(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> Metrics:
@@ -47,16 +45,19 @@ def merge(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> 
     reports = [next(iter(read_lines(folder / "report.json", StageReport))) for folder in shards]
     counts = add_counts(report.funnel for report in reports)
     stop_if_unscored(counts, spec.judge.max_unscored)
+    ctx.progress.update(0, 1, "joining the shards")
     funnel = Funnel()
-    samples, copies = without_copies(in_order(_read(shards, "samples.jsonl")), funnel)
+    loaded = list(_with_lines(shards, "samples.jsonl"))
+    lines = {record.id: line for record, line in loaded}
+    samples, copies = without_copies(in_order(record for record, _ in loaded), funnel)
     samples, over = within_quota(samples, spec.judge.max_recovered, funnel)
     if not samples:
         raise BadInput("corpus", "NothingKept", "the filters left no conversation; see the drops in the shards' report.json")
     numbers = _joined_numbers(reports)
     numbers["selected"] = len(samples)
     counts = add_counts([counts, funnel.counts()])
-    write_lines(out / "samples.jsonl", samples)
-    rejected = in_order([*_read(shards, "rejected.jsonl"), *copies, *over])
+    (out / "samples.jsonl").write_bytes(b"".join(lines[sample.id] for sample in samples))
+    rejected = in_order([*(record for record, _ in _with_lines(shards, "rejected.jsonl")), *copies, *over])
     write_lines(out / "rejected.jsonl", rejected)
     drops: list[Dropped] = [drop for folder in shards for drop in read_lines(folder / "dropped.jsonl", Dropped)] + funnel.dropped
     drops.sort(key=lambda drop: (FILTERS.index(drop.filter), drop.name))
@@ -124,8 +125,11 @@ def _write_dicts(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _read(folders: list[Path], name: str) -> Iterable[Conversation]:
-    return (record for folder in folders for record in read_lines(folder / name, Conversation))
+def _with_lines(folders: list[Path], name: str) -> Iterator[tuple[Conversation, bytes]]:
+    """Yield the checked records of all shards, each with its line, so that what is kept is not encoded again."""
+    for folder in folders:
+        with (folder / name).open("rb") as file:
+            yield from zip(read_lines(folder / name, Conversation), file, strict=True)
 
 
 def _joined_numbers(reports: list[StageReport]) -> dict[str, float]:
@@ -143,7 +147,7 @@ def _joined_numbers(reports: list[StageReport]) -> dict[str, float]:
 def stop_if_unscored(counts: list[FilterCount], most: float) -> None:
     """Raise BadInput (TooManyUnscored) when judges could not score more than a share of what they saw."""
     for row in counts:
-        if row.filter in JUDGED and row.unscored > most * row.seen:
+        if row.unscored > most * row.seen:
             raise BadInput(
                 "judge.maxUnscored",
                 "TooManyUnscored",

@@ -138,13 +138,12 @@ def drop_copies(tasks: Sequence[Task], funnel: Funnel) -> list[Task]:
     near: set[tuple[str, ...]] = set()
     kept = []
     for task in tasks:
-        reason = ("SameText", "an earlier task has the same words") if exact_key(task.text) in exact else None
-        if not _filter("exactDuplicate", task, reason, funnel):
-            continue
-        exact.add(exact_key(task.text))
-        reason = ("SameContent", "an earlier task differs in function words only") if near_key(task.text) in near else None
-        if _filter("nearDuplicate", task, reason, funnel):
-            near.add(near_key(task.text))
+        keys = exact_key(task.text), near_key(task.text)
+        same = ("SameText", "an earlier task has the same words") if keys[0] in exact else None
+        like = ("SameContent", "an earlier task differs in function words only") if keys[1] in near else None
+        if _filter("exactDuplicate", task, same, funnel) and _filter("nearDuplicate", task, like, funnel):
+            exact.add(keys[0])
+            near.add(keys[1])
             kept.append(task)
     return kept
 

@@ -43,7 +43,7 @@ class ChainImperfections(Model):
     """Rates of labelled mild faults that a sound judge keeps, so that reinforcement has something left to mend."""
 
     early_stop: float = spec_field(
-        0.0, about="trajectories that answer with an intermediate value before all data was fetched", unit="share", ge=0, le=0.9
+        0.0, about="trajectories that answer before all data was fetched, of those that need several calls", unit="share", ge=0, le=0.9
     )
     redundant_call: float = spec_field(0.0, about="trajectories that repeat one call", unit="share", ge=0, le=0.9)
 

@@ -131,6 +131,7 @@ def _misread(play: Play) -> Action:
     later = [call for node, call in nodes if node.depends_on]
     call = later[0] if later else play.question.oracle[0]
     meant = {_value(item) for item in play.question.oracle}
+    meant |= {value for outcome in play.reading.outcomes if outcome.value for value in outcome.value.values() if isinstance(value, str)}
     rows = [row for row in play.world.ids[play.world.tool(call.tool).entity] if row not in meant]
     if not later or not rows:
         return _well(play)

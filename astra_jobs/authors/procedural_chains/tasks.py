@@ -40,7 +40,9 @@ def write(request: WriteTask, world: World, rng: random.Random, defects: ChainDe
     ]
     defect = pick(rng, rates)
     if defect == "vague":
-        defect = rng.choice(("vagueTask", "namedTool"))
+        # Two vague tasks of a server could be copies of each other: without the row, little is left to differ in.
+        once = any(understand(world, text) is None for text in request.avoid)
+        defect = "namedTool" if once or rng.random() < 0.5 else "vagueTask"
     if defect == "vagueTask":
         text = _without_start(text, question)
     elif defect == "namedTool":
