@@ -7,7 +7,6 @@ from pydantic import StringConstraints, model_validator
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.common import CommonSpec, Name, ProceduralWorlds, Resource
 
-
 Word = Annotated[str, StringConstraints(max_length=4096)]
 
 
