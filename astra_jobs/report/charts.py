@@ -14,12 +14,12 @@ from astra_jobs.report.markup import Markup, join, tag
 WIDTH = 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 30, 40
 _LINE_HEIGHT = 250
-_LABELS, _VALUES, _ROW, _HEADER = 122, 122, 25, 28
+_LABELS, _VALUES, _ROW, _HEADER = 134, 132, 25, 28
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points in x order. ``window`` > 1 draws the trailing mean in front of the raw line."""
+    """One line: points in x order. ``window`` > 1 draws the mean of neighbours in front of the raw line."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -78,7 +78,7 @@ def line_chart(chart: LineChart) -> Markup:
     xs = [x for series in chart.series for x, _ in series.points]
     ys = [y for series in chart.series for _, y in series.points]
     y_ticks = ticks(min(0.0, *ys), chart.top if chart.top is not None else max(ys))
-    x_ticks = [tick for tick in ticks(min(xs), max(xs), 6) if min(xs) <= tick <= max(xs)]
+    x_ticks = [tick for tick in ticks(min(xs), max(xs), 6, whole=True) if min(xs) <= tick <= max(xs)]
     x = _Scale(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, _LEFT, WIDTH - _RIGHT)
     y = _Scale(y_ticks[0], y_ticks[-1], _LINE_HEIGHT - _BOTTOM, _TOP)
     grid = [
@@ -176,10 +176,9 @@ def _bar(bar: Bar, x: _Scale, top: float) -> Markup:
 
 
 def difference_chart(key: str, title: str, description: str, rows: Sequence[tuple[str, Difference]]) -> Markup:
-    """Draw paired differences with their intervals around zero."""
-    reach = max(0.05, *(max(abs(row.low), abs(row.high)) for _, row in rows))
-    marks = ticks(-reach, reach, 5)
-    x = _Scale(marks[0], marks[-1], 172, WIDTH - 140)
+    """Draw paired differences with their intervals; zero is always on the axis."""
+    marks = ticks(min(0.0, *(row.low for _, row in rows)), max(0.02, *(row.high for _, row in rows)), 4)
+    x = _Scale(marks[0], marks[-1], _LABELS, WIDTH - _VALUES - 18)
     bottom = 8 + _ROW * len(rows)
     grid = [
         (
@@ -198,7 +197,7 @@ def _difference(label: str, row: Difference, x: _Scale, top: float) -> Markup:
     style = "up" if row.low > 0 else "down" if row.high < 0 else "flat"
     return tag(
         "g",
-        tag("text", label, class_="tick strong", x=162, y=middle + 4, text_anchor="end"),
+        tag("text", label, class_="tick strong", x=_LABELS - 10, y=middle + 4, text_anchor="end"),
         tag("line", class_=f"range {style}", x1=low, x2=high, y1=middle, y2=middle),
         tag("circle", class_=f"point {style}", cx=x.at(row.mean), cy=middle, r=4.5),
         tag(

@@ -24,7 +24,7 @@ def share(value: float) -> str:
 
 def signed(value: float) -> str:
     """Write a difference with its sign."""
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def interval(value: Interval) -> str:
@@ -64,17 +64,20 @@ def moment(stamp: str | None) -> str:
     return (stamp or "–").replace("T", " ").replace("Z", " UTC").split(".")[0]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round values that cover [low, high]: steps of 1, 2 or 5 times a power of ten."""
+def ticks(low: float, high: float, about: int = 5, whole: bool = False) -> list[float]:
+    """Return round values that cover [low, high]: steps of 1, 2, 2.5 or 5 times a power of ten, or ``whole`` ones."""
     if high <= low:
         high = low + (abs(low) or 1.0)
-    rough = (high - low) / max(1, about - 1)
+    rough = max((high - low) / max(1, about - 1), 1.0 if whole else 0.0)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
 def smoothed(values: list[float], window: int) -> list[float]:
-    """Return the trailing mean over up to ``window`` values."""
-    return [sum(part) / len(part) for index in range(len(values)) if (part := values[max(0, index + 1 - window) : index + 1])]
+    """Return the mean over each value and its neighbours, ``window`` values at most; windows shrink at the ends."""
+    half = window // 2
+    reach = [min(half, index, len(values) - 1 - index) for index in range(len(values))]
+    return [sum(values[index - side : index + side + 1]) / (2 * side + 1) for index, side in enumerate(reach)]

@@ -99,12 +99,15 @@ def _bars(measurement: Measurement, place: int, metric: str, words: str) -> Mark
                 rows.append([NAMES[name], title, *means, *others, share(result.truncated), number(result.episodes), number(result.masked)])
         if bars:
             groups.append((title, bars))
-    about = "Share of worlds with every target solved" if metric == "solved" else "Mean reward (F1 of solved targets and calls)"
-    chart = bar_chart(BarChart(f"heldout-{metric}-{place}", words, f"{about}, by policy, with intervals.", about.split(" (")[0], groups))
-    behind = table("Everything measured", _COLUMNS, rows) if metric == "solved" else None
-    return figure(chart, words, f"{about}.", behind)
+    axis, caption = _WORDS[metric]
+    chart = bar_chart(BarChart(f"heldout-{metric}-{place}", words, f"{axis} by policy, with intervals.", axis, groups))
+    return figure(chart, words, caption, table("Everything measured", _COLUMNS, rows) if metric == "solved" else None)
 
 
+_WORDS = {
+    "solved": ("share of worlds", "A world is solved when every one of its targets was met."),
+    "reward": ("mean reward", "Twice the solved targets over targets plus calls: 1 is every target with no call wasted."),
+}
 _COLUMNS = [
     Column("Policy"),
     Column("Mode"),
@@ -119,25 +122,20 @@ _COLUMNS = [
 ]
 
 
+_MODES = {"Greedy": "greedy", "Sampled": "T = 1"}
+_PAIRED = "Differences paired by environment. An interval that leaves out 0 is a real change and coloured; grey ones are not."
+
+
 def _differences(measurement: Measurement, place: int) -> Markup | None:
     if not measurement.differences:
         return None
     labels = [(f"{NAMES[row.after]} − {NAMES[row.before]}", row) for row in measurement.differences]
     shown = []
-    for mode, title in _GROUPS[:2]:
-        rows = [(f"{label}", row) for label, row in labels if row.mode == mode and row.metric == "reward"]
-        if rows:
-            chart = difference_chart(
-                f"difference-{mode.lower()}-{place}",
-                f"Paired differences of reward, {title.lower()}",
-                "Difference of reward between two policies on the same environments, with its interval.",
-                rows,
-            )
-            shown.append(
-                figure(
-                    chart, f"Reward, difference: {title.lower()}", "Paired by environment; an interval that leaves out 0 is a real change."
-                )
-            )
+    for title in dict.fromkeys(label for label, _ in labels):
+        rows = [(f"{row.metric}, {_MODES[row.mode]}", row) for label, row in labels if label == title]
+        key = f"difference-{rows[0][1].before}-{rows[0][1].after}-{place}"
+        about = f"Differences of {title} on the same environments, with intervals."
+        shown.append(figure(difference_chart(key, title, about, rows), title, ""))
     columns = [
         Column("Difference"),
         Column("Mode"),
@@ -157,7 +155,13 @@ def _differences(measurement: Measurement, place: int) -> Markup | None:
         ]
         for label, row in labels
     ]
-    return tag("div", shown, fold("All paired differences", table("Paired differences", columns, behind)), class_="grid-2 across")
+    return tag(
+        "div",
+        tag("p", _PAIRED, class_="muted"),
+        shown,
+        fold("All paired differences", table("Paired differences", columns, behind)),
+        class_="grid-2 across",
+    )
 
 
 def _slices(measurement: Measurement) -> Markup | None:

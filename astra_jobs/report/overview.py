@@ -61,7 +61,7 @@ def headlines(runs: Sequence[Run], measurements: Sequence[Measurement]) -> list[
                 found.append(Headline(f"{after.solved.mean:.0%}", f"held-out worlds solved {words}", note))
         change = gain(measurement)
         if change:
-            note = f"at T = 1, 95 % interval [{signed(change.low)}, {signed(change.high)}]"
+            note = f"at T = 1, 95 % interval [{signed(change.low)},\u00a0{signed(change.high)}]"
             found.append(Headline(signed(change.mean), "reward gained by reinforcement", note))
     return found
 

@@ -48,7 +48,7 @@ def _cell(column: Column, cell: object, place: int) -> Markup:
 def figure(chart: Markup, title: str, caption: str, behind: Markup | None = None) -> Markup:
     """Return a chart with its caption and the folded table behind it."""
     folded = fold("Table behind this chart", behind) if behind is not None else None
-    return tag("figure", tag("h3", title), chart, tag("figcaption", caption), folded)
+    return tag("figure", tag("h4", title), chart, tag("figcaption", caption) if caption else None, folded)
 
 
 def fold(summary: object, *children: object, open_: bool = False) -> Markup:

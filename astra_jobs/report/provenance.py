@@ -51,7 +51,10 @@ def _stage(stage: Stage, made: dict[str, tuple[Run, Stage]]) -> Markup:
         _fact("Metrics", ", ".join(f"{name} {value}" for name, value in manifest.metrics.items())) if manifest.metrics else None,
         class_="facts",
     )
-    summary = [tag("strong", stage.name), f" · {short(stage.artifact.digest)} · {len(rows)} files, {size(total)}"]
+    summary = [
+        tag("strong", stage.name),
+        f" · {short(stage.artifact.digest)} · {len(rows)} file{'' if len(rows) == 1 else 's'}, {size(total)}",
+    ]
     return tag("div", fold(summary, facts, table("Files", columns, rows)), id=_anchor(stage.artifact.digest))
 
 

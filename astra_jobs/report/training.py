@@ -18,7 +18,7 @@ def training(runs: Sequence[Run]) -> Markup:
         "training",
         "Training",
         "Curves over updates. Where a faint line lies behind a strong one, the faint one is each step's value and the strong "
-        "one the trailing mean.",
+        "one the mean of its neighbours.",
         parts or missing("No training run is in this report."),
     )
 
@@ -39,7 +39,7 @@ def _sft(run: Run, curve: Curve) -> list[Markup]:
     chart = LineChart(
         key=f"{run.key}-loss",
         title=f"Training loss of {run.name}",
-        description=f"Loss falls from {number(loss[0][1])} to {number(loss[-1][1])} over {len(loss)} updates.",
+        description=f"Loss goes from {number(loss[0][1])} to {number(loss[-1][1])} over {len(loss)} updates.",
         y_label="loss, nats per label token",
         series=[Series("loss", loss, "one", _window(len(loss)))],
     )
@@ -131,8 +131,8 @@ def _points(curve: Curve, field: str) -> list[tuple[float, float]]:
 
 
 def _window(steps: int) -> int:
-    """Return the width of the trailing mean: none for short runs, a twentieth of long ones."""
-    return 1 if steps < 12 else max(3, steps // 20)
+    """Return the width of the mean over neighbours: none for short runs, a twentieth of long ones."""
+    return 1 if steps < 12 else max(3, steps // 25)
 
 
 def _behind(curve: Curve, fields: Sequence[str]) -> Markup:

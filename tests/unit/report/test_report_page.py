@@ -89,7 +89,7 @@ def test_everything_that_was_asked_for_is_there(finished: Finished, tmp_path: Pa
             assert artifact["digest"] in text
             assert artifact["uri"] in text
     charts = [attributes for name, attributes in reader.elements if name == "svg" and attributes.get("role") == "img"]
-    assert len(charts) == 10
+    assert len(charts) == 2 + 4 + 2 + 3
     assert sum(name == "title" for name, _ in reader.elements) == len(charts) + 1
     assert sum(name == "desc" for name, _ in reader.elements) == len(charts)
     transcripts = [attributes for name, attributes in reader.elements if attributes.get("class") == "transcript"]
