@@ -4,7 +4,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astra_jobs.rl.advantage import advantages, verdict
@@ -42,6 +42,7 @@ def test_verdicts(rewards: list[float | None], expected: str) -> None:
     assert verdict(rewards, 1e-4) == expected
 
 
+@settings(max_examples=50, deadline=None)
 @given(REWARDS)
 def test_advantages_sum_to_nothing_and_keep_the_order(rewards: list[float]) -> None:
     found = advantages(rewards, 0.02)

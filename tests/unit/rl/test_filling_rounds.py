@@ -36,7 +36,7 @@ def algorithm(**changes: Any) -> RlAlgorithm:
     return RlAlgorithm(**{"group_size": 2, "groups_per_step": 4, "steps": 5, **changes})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 10_000), st.integers(1, 5), st.integers(0, 100))
 def test_a_resumed_run_is_the_undisturbed_one(luck: float, seed: int, killed_after: int, shuffle: int) -> None:
     whole = Filling(NAMES, algorithm(), seed)
@@ -53,7 +53,7 @@ def test_a_resumed_run_is_the_undisturbed_one(luck: float, seed: int, killed_aft
     assert part.state() == whole.state()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 10_000))
 def test_every_prompt_comes_to_one_end(luck: float, seed: int) -> None:
     filling = Filling(NAMES, algorithm(), seed)
