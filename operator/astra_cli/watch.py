@@ -80,7 +80,7 @@ def line_of(cluster: LocalCluster, run: Object) -> Line:
         status.get("stage", "") or "",
         restart=(status.get("attempt") or {}).get("restarts", 0),
     )
-    if line.state not in ("Queued", "Running"):
+    if line.state not in ("Queued", "Running") or line.reason == "Restarting":
         return line
     launch = running_launch(cluster, run)
     if launch is None:

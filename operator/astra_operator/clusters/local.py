@@ -23,10 +23,10 @@ from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
 from astra_operator.clusters.local_controllers import add_ranks, missing_pods, phase_of, workload_status
 from astra_operator.clusters.local_files import take_lock, write_json
 from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
-from astra_operator.clusters.processes import Kubelet, address_of
+from astra_operator.clusters.processes import Kubelet, address_of, free_port
 from astra_operator.desired.naming import LOG_ANNOTATION
 
-PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 0.5
+PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 1.0
 
 
 class LocalCluster:
@@ -260,6 +260,7 @@ class LocalCluster:
             if self.kubelet.gone(uid):
                 touched |= self._run_uid(pod)
                 log = self.log_file(pod)
+                log.parent.mkdir(parents=True, exist_ok=True)
                 self.kubelet.forget(uid, log)
                 write_json(log.with_suffix(".json"), {"metadata": pod["metadata"]})
                 self.objects.remove(pod)
@@ -304,7 +305,7 @@ class LocalCluster:
         if workload is not None and workload["kind"] == "PyTorchJob":
             everyone = self.objects.owned_by(workload["metadata"]["uid"])
             master = next(pod for pod in everyone if pod["metadata"]["labels"]["training.kubeflow.org/replica-type"] == "master")
-            add_ranks(workload, everyone, master["metadata"]["annotations"]["astra.dev/address"])
+            add_ranks(workload, everyone, master["metadata"]["annotations"]["astra.dev/address"], free_port())
         config = {item["metadata"]["name"]: item["data"] for item in self.objects.of_kind("ConfigMap")}
         touched: set[str] = set()
         for pod in group.pods:

@@ -11,7 +11,6 @@ from astra_operator.clusters.base import Object
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 REPLICA_TYPE, REPLICA_INDEX = "training.kubeflow.org/replica-type", "training.kubeflow.org/replica-index"
-PORT = 23456
 
 
 def index_of(pod: Object) -> int:
@@ -70,14 +69,18 @@ def _replica_pods(workload: Object) -> list[Object]:
     return found
 
 
-def add_ranks(workload: Object, pods: list[Object], master_address: str) -> None:
-    """Give a PyTorchJob's pods the environment that the training operator gives them: rank 0 is the master."""
+def add_ranks(workload: Object, pods: list[Object], master_address: str, port: int) -> None:
+    """Give a PyTorchJob's pods the environment that the training operator gives them: rank 0 is the master.
+
+    The port cannot be the training operator's 23456: torch's store listens on every address of the machine, and another
+    training on it may have that port.
+    """
     ordered = sorted(
         pods, key=lambda pod: (pod["metadata"]["labels"][REPLICA_TYPE] != "master", int(pod["metadata"]["labels"][REPLICA_INDEX]))
     )
     per_pod = int(str(workload["spec"].get("nprocPerNode", "1")))
     for rank, pod in enumerate(ordered):
-        common = {"MASTER_ADDR": master_address, "MASTER_PORT": str(PORT)}
+        common = {"MASTER_ADDR": master_address, "MASTER_PORT": str(port)}
         elastic = {"PET_NNODES": str(len(ordered)), "PET_NODE_RANK": str(rank), "PET_NPROC_PER_NODE": str(per_pod)}
         size = {"WORLD_SIZE": str(len(ordered) * per_pod), "RANK": str(rank), "PYTHONUNBUFFERED": "1"}
         # All ranks are on this machine: gloo must not look for another interface (a laptop's host name may lead nowhere).

@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Container, Iterator, Mapping
@@ -81,6 +82,13 @@ def address_of(uid: str, taken: Container[str]) -> str:
         if address not in taken:
             return address
     raise CannotRun("no free loopback address")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now, on any address."""
+    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 class Kubelet:
