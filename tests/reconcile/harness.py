@@ -78,8 +78,9 @@ class Player:
 
     def work(self) -> None:
         """Let controllers and the operator move, without time passing, until nothing changes."""
-        before = None
-        while before != (before := self._picture()):
+        before = -1
+        while before != self.cluster.changes:
+            before = self.cluster.changes
             self.cluster.settle()
             self.controller.wake_all()
             self.controller.work()
@@ -116,6 +117,3 @@ class Player:
                     return
                 self.cluster.advance(self.settings.longest_restart_delay)
         raise AssertionError("the cluster does not come to rest")
-
-    def _picture(self) -> str:
-        return digest_of([list(self.cluster.runs.values()), list(self.cluster.objects.values())])

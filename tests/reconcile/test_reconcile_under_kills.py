@@ -257,7 +257,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_random_lives_end_well() -> None:
     run_state_machine_as_test(
-        Lives, settings=settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+        Lives, settings=settings(max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
     )
 
 

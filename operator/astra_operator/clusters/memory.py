@@ -23,7 +23,8 @@ _INDEX = "batch.kubernetes.io/job-completion-index"
 class MemoryCluster:
     """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise.
 
-    ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once.
+    ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once,
+    ``changes`` counts what the operator and the controllers did.
     """
 
     def __init__(self, fault: Fault | None = None) -> None:
@@ -36,6 +37,7 @@ class MemoryCluster:
         self.log: list[tuple[str, str]] = []
         self.launched: list[str] = []
         self.overlaps: list[str] = []
+        self.changes = 0
         self._uids = 0
 
     # ---- the protocol
@@ -128,6 +130,7 @@ class MemoryCluster:
 
     def vanish(self, item: Object) -> None:
         """Remove an object at once, and its dependants with the next ``settle``."""
+        self.changes += 1
         self.objects.pop(self._slot(item), None)
 
     def settle(self) -> None:
@@ -138,6 +141,7 @@ class MemoryCluster:
                 self._make_pods(item)
                 item["status"] = {"pods": len(self._owned(item["metadata"]["uid"]))}
             elif item["kind"] in WORKLOADS and len(self._owned(item["metadata"]["uid"])) < item["status"]["pods"]:
+                self.changes += "conditions" not in item["status"]
                 item["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
         for item in list(self.objects.values()):
             if "deletionTimestamp" in item["metadata"]:
@@ -182,6 +186,7 @@ class MemoryCluster:
             if old["metadata"]["ownerReferences"][0]["uid"] != uid:
                 raise Conflict(f"{item['kind']} {item['metadata']['name']} belongs to another owner")
             if item["kind"] == "ConfigMap":
+                self.changes += 1
                 old["metadata"] |= {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             return False
         reference = {
@@ -192,6 +197,7 @@ class MemoryCluster:
             "controller": True,
         }
         item["metadata"] |= {"uid": self._uid(), "ownerReferences": [reference], "creationTimestamp": format_time(self.clock)}
+        self.changes += 1
         self.objects[self._slot(item)] = item
         if item["kind"] in WORKLOADS:
             self.launched.append(f"{uid}/{item['metadata']['name']}")
@@ -204,6 +210,7 @@ class MemoryCluster:
         if found["kind"] == "ConfigMap":
             self.vanish(found)
             return
+        self.changes += 1
         for below in [found, *self._owned(found["metadata"]["uid"])]:
             below["metadata"].setdefault("deletionTimestamp", format_time(self.clock))
 
@@ -211,6 +218,7 @@ class MemoryCluster:
         found = self.runs.get(key_of(run))
         if found is None or found["metadata"]["uid"] != run["metadata"]["uid"]:
             raise Gone(f"{run['kind']} {run['metadata']['name']} is gone")
+        self.changes += 1
         found["status"] = _copy(status)
 
     def _make_pods(self, workload: Object) -> None:
