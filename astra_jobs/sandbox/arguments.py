@@ -44,14 +44,19 @@ class Arguments:
     """The check of one tool."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        self.validator = _validator(json.dumps(schema, sort_keys=True))
+        self.schema = json.dumps(schema, sort_keys=True)
 
     def fault(self, arguments: dict[str, Any]) -> str | None:
         """Return what is wrong with the arguments, naming the field; None when they fit."""
-        errors = sorted(
-            self.validator.iter_errors(arguments), key=lambda error: ([str(part) for part in error.absolute_path], error.message)
-        )
-        return _worded(errors[0])[:MESSAGE] if errors else None
+        return _fault(self.schema, json.dumps(arguments, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _fault(schema: str, arguments: str) -> str | None:
+    """Check once what is asked often: a group of rollouts, and the two processes of a verification, make equal calls."""
+    errors = list(_validator(schema).iter_errors(json.loads(arguments)))
+    errors.sort(key=lambda error: ([str(part) for part in error.absolute_path], error.message))
+    return _worded(errors[0])[:MESSAGE] if errors else None
 
 
 def _worded(error: ValidationError) -> str:

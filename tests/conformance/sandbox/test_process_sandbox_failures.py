@@ -198,17 +198,25 @@ def test_a_memory_limit_below_what_python_needs_is_refused_in_words() -> None:
     asyncio.run(body())
 
 
-def test_at_least_two_hundred_sessions_a_second() -> None:
-    async def body() -> float:
+def cpu_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def test_two_hundred_sessions_of_three_calls_fit_into_a_second_of_one_core() -> None:
+    """Counted in CPU time of client, zygote and sessions together, because other work may share the machine."""
+
+    async def body() -> None:
         async with process_sandbox(SandboxLimits()) as sandbox:
             environment = await sandbox.put([COUNT])
-            wall = time.perf_counter()
-            for seed in range(100):
+            for seed in range(300):
                 session = await sandbox.open(environment, seed)
                 for seq in range(3):
                     assert (await sandbox.call(session, seq, "count", {})).outcome == "ok"
                 await sandbox.close(session)
-            return 100 / (time.perf_counter() - wall)
 
-    # Three tries, because other work may share the machine; the bar itself is not lowered.
-    assert any(asyncio.run(body()) >= 200 for _ in range(3))
+    def rate() -> float:
+        before = cpu_seconds()
+        asyncio.run(body())  # leaving the sandbox collects the zygote, and with it the time of its sessions
+        return 300 / (cpu_seconds() - before)
+
+    assert any(rate() >= 200 for _ in range(3))

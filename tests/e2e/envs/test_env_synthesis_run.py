@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from astra_jobs.api.errors import BadInput, Preempted
-from astra_jobs.authors.base import Request
-from astra_jobs.authors.env_requests import JudgeNecessity, ScoreGraph
+from astra_jobs.authors.base import AuthorCannot, Request
+from astra_jobs.authors.env_requests import Decompose, GroupQuestions, Groups, JudgeNecessity, MergeTools, ScoreGraph
 from astra_jobs.authors.procedural_envs.author import ProceduralEnvironments
 from astra_jobs.envs import job
 from astra_jobs.envs.export import ExportRow, again, from_row, to_row
@@ -241,3 +241,51 @@ def test_a_missing_shard_is_said(bench: Any, spec_of: Any) -> None:
 def test_rates_above_one_are_refused(bench: Any, spec_of: Any) -> None:
     with pytest.raises(BadInput, match=r"add up to"):
         bench().synthesise(spec_of(1, defects={"brokenStructure": 0.9, "wrongAnswer": 0.9}))
+
+
+class Clumsy:
+    """An author who breaks a step of merging."""
+
+    def __init__(self, inner: Any, how: str) -> None:
+        self.inner = inner
+        self.how = how
+
+    async def answer(self, request: Request[Any]) -> Any:
+        if isinstance(request, GroupQuestions) and self.how == "loses a node":
+            return Groups(groups=[[context.node.id] for context in request.contexts[1:]])
+        if isinstance(request, MergeTools):
+            if self.how == "cannot":
+                raise AuthorCannot("no")
+            answer = await self.inner.answer(request)
+            return answer.model_copy(update={"code": request.code if self.how == "loses a row" else "import os\n" + answer.code})
+        return await self.inner.answer(request)
+
+
+@pytest.mark.parametrize("how", ["loses a node", "cannot", "loses a row", "forbidden code"])
+def test_a_failed_merge_keeps_the_unmerged_tools(bench: Any, spec_of: Any, monkeypatch: Any, how: str) -> None:
+    monkeypatch.setattr(job, "ProceduralEnvironments", lambda rates: Clumsy(ProceduralEnvironments(rates), how))
+    spec = spec_of(12, worlds={"parallel": 1.0, "maxHops": 1, "entityTypes": 2})
+    outcomes = list(read_lines(bench().synthesise(spec) / "outcomes.jsonl", Outcome))
+    assert sum(one.numbers.get("mergesFailed", 0) for one in outcomes) > 0
+    assert sum(one.numbers.get("merges", 0) for one in outcomes) == 0
+    kept = [one.environment for one in outcomes if one.environment]
+    assert kept
+    assert all(len(one.tools) == len(one.targets) and one.verification.oracle_reward == 1.0 for one in kept)
+
+
+class Elsewhere:
+    """An author who was asked about worlds it does not know."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def answer(self, request: Request[Any]) -> Any:
+        if isinstance(request, Decompose):
+            request = request.model_copy(update={"question": request.question.model_copy(update={"text": "Who built the pyramids?"})})
+        return await self.inner.answer(request)
+
+
+def test_a_question_that_the_author_did_not_ask_is_a_counted_drop(bench: Any, spec_of: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(job, "ProceduralEnvironments", lambda rates: Elsewhere(ProceduralEnvironments(rates)))
+    row = report_of(bench().synthesise(spec_of(3))).funnel[0]
+    assert (row.filter, row.dropped, row.clean_dropped, row.reasons) == ("authorCannot", 3, 0, {"AuthorCannot": 3})
