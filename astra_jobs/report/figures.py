@@ -17,6 +17,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
+def counted(count: float, what: str) -> str:
+    """Write a number of things; the plural takes an s."""
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
+
+
 def share(value: float) -> str:
     """Write a value between 0 and 1 with two decimals."""
     return f"{value:.2f}".replace("-", "−")
@@ -66,13 +71,14 @@ def moment(stamp: str | None) -> str:
 
 def ticks(low: float, high: float, about: int = 5, whole: bool = False) -> list[float]:
     """Return round values that cover [low, high]: steps of 1, 2, 2.5 or 5 times a power of ten, or ``whole`` ones."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
+        high = low + max(1.0, abs(low))
     rough = max((high - low) / max(1, about - 1), 1.0 if whole else 0.0)
     power = 10.0 ** math.floor(math.log10(rough))
     factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
     step = next(factor * power for factor in factors if factor * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    first = math.floor(low / step + 1e-9)
+    last = max(first + 1, math.ceil(high / step - 1e-9))
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 

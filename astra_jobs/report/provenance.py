@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from astra_jobs.report.figures import number, short, size
+from astra_jobs.report.figures import counted, number, short, size
 from astra_jobs.report.markup import Markup, tag
 from astra_jobs.report.parts import Column, fold, missing, section, table
 from astra_jobs.report.runs import STAGES, Run, Stage
@@ -53,7 +53,7 @@ def _stage(stage: Stage, made: dict[str, tuple[Run, Stage]]) -> Markup:
     )
     summary = [
         tag("strong", stage.name),
-        f" · {short(stage.artifact.digest)} · {len(rows)} file{'' if len(rows) == 1 else 's'}, {size(total)}",
+        f" · {short(stage.artifact.digest)} · {counted(len(rows), 'file')}, {size(total)}",
     ]
     return tag("div", fold(summary, facts, table("Files", columns, rows)), id=_anchor(stage.artifact.digest))
 

@@ -92,24 +92,25 @@ def _matrix(report: StageReport) -> Markup | None:
         Column("Planted, dropped", "number"),
         Column("Planted, kept", "number"),
         Column("Clean, dropped", "number"),
-        Column("Clean, kept", "number"),
+        Column("Clean or real, kept", "number"),
+        Column("Real or unscored, dropped", "number"),
     ]
-    rows = [
-        [
-            _words(row.filter),
-            number(row.planted_dropped),
-            number(row.planted - row.planted_dropped),
-            number(row.clean_dropped),
-            number(row.seen - row.planted - row.clean_dropped),
-        ]
-        for row in shown
-    ]
+    rows = [[_words(row.filter), *map(number, _cells(row))] for row in shown]
+    if not any(_cells(row)[-1] for row in shown):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     wrong = frozenset(place for place, row in enumerate(shown) if row.planted != row.planted_dropped or row.clean_dropped)
     return fold(
         f"Confusion matrix of {len(shown)} filters against planted defects",
         table(f"Filters of {report.kind} against planted defects", columns, rows, flagged=wrong),
         open_=True,
     )
+
+
+def _cells(row: FilterCount) -> tuple[int, int, int, int, int]:
+    """Return the matrix's numbers. Real input carries no truth, so its drops are neither hits nor misses."""
+    other = row.dropped - row.planted_dropped - row.clean_dropped
+    kept = row.seen - row.dropped - (row.planted - row.planted_dropped)
+    return row.planted_dropped, row.planted - row.planted_dropped, row.clean_dropped, kept, other
 
 
 def _notes(report: StageReport) -> list[Markup]:

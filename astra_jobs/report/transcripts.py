@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from astra_jobs.records.conversation import Message
 from astra_jobs.records.episode import Episode
 from astra_jobs.records.lines import read_lines
-from astra_jobs.report.figures import number, share
+from astra_jobs.report.figures import counted, number, share
 from astra_jobs.report.heldout import NAMES
 from astra_jobs.report.markup import Markup, tag
 from astra_jobs.report.parts import missing, section
@@ -76,13 +76,13 @@ def _transcript(episode: Episode, place: int, count: int) -> Markup:
         tag("span", f"reward {share(reward.value)}", class_=f"reward {_grade(reward.value)}"),
         tag(
             "span",
-            f"{reward.solved} of {reward.targets} targets · {number(reward.calls)} calls · {_ENDINGS[episode.ending]}",
+            f"{reward.solved} of {reward.targets} targets · {counted(reward.calls, 'call')} · {_ENDINGS[episode.ending]}",
             class_="muted",
         ),
     )
     answers = iter(call.outcome for call in episode.calls)
     body = [_message(message, next(answers, "ok") if message.role == "tool" else "ok") for message in episode.messages]
-    foot = f"World {episode.environment} · {number(episode.turns)} turns · {number(episode.prompt_tokens)} prompt and "
+    foot = f"World {episode.environment} · {counted(episode.turns, 'turn')} · {number(episode.prompt_tokens)} prompt and "
     foot += f"{number(episode.response_tokens)} response tokens"
     return tag(
         "details",

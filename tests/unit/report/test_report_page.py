@@ -1,5 +1,6 @@
 """The report: complete, self-contained, escaped, well-formed, and honest about what is missing."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -176,3 +177,23 @@ def test_a_damaged_artifact_stops_the_report(finished: Finished, tmp_path: Path,
     pipeline.store.backend.replace(path, b"{}")
     assert main(["inspect", "report", "--store", pipeline.url, "--runs", str(pipeline.runs_file()), "--out", f"{tmp_path}/r.html"]) == 78
     assert "evaluation.json is damaged" in capfd.readouterr().err.replace(": is damaged", " is damaged")
+
+
+def test_a_filter_that_misses_is_flagged(finished: Finished, tmp_path: Path) -> None:
+    pipeline = finished()
+    missed = {"filter": "answer", "seen": 90, "dropped": 7, "reasons": {"Wrong": 7}, "planted": 8, "plantedDropped": 5, "cleanDropped": 2}
+    report = json.dumps({"version": 1, "kind": "EnvSynthesis", "funnel": [missed], "numbers": {}, "notes": []})
+    artifact = pipeline.stage("EnvSynthesis", "again", report__json=report.encode())
+    pipeline.bodies[2]["status"]["artifacts"] = {"merge": artifact.to_dict()}
+    page = written(pipeline, tmp_path)
+    assert "✕ </span>5 of 8 planted defects were dropped by the filter meant for them; 2 clean items were dropped by those filters." in page
+    row = page[page.index('class="flagged"') :].split("</tr>")[0]
+    assert re.findall(r">([\d,]+)</td>", row) == ["5", "3", "2", "80"]
+
+
+def test_a_damaged_curve_is_named_by_line(finished: Finished, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pipeline = finished()
+    artifact = pipeline.stage("SFTRun", "again", curve__jsonl=b'{"step":1,"loss":2.0}\n{"step":2,"lo\n')
+    pipeline.bodies[3]["status"]["artifacts"] = {"train": artifact.to_dict()}
+    assert main(["inspect", "report", "--store", pipeline.url, "--runs", str(pipeline.runs_file()), "--out", f"{tmp_path}/r.html"]) == 78
+    assert "curve.jsonl:2: is no line of a curve" in capfd.readouterr().err
