@@ -74,11 +74,8 @@ def train(conversations: Sequence[Conversation], vocabulary: int) -> PreTrainedT
         show_progress=False,
         min_frequency=2,
     )
-    corpus: Counter[str] = Counter()
-    for conversation in conversations:
-        corpus.update(texts(conversation))
-    # A repeated text counts, but the fixed text of the form need not be read ten thousand times to be learnt.
-    backend.train_from_iterator((text for text, count in sorted(corpus.items()) for _ in range(min(count, 50))), trainer=trainer)
+    corpus = (text for conversation in conversations for text in texts(conversation))
+    backend.train_from_iterator(corpus, trainer=trainer)
     return wrap(backend)
 
 
