@@ -69,7 +69,7 @@ def references(run: Object, table: Table = REFERENCES) -> tuple[Reference, ...]:
             value = value.get(part) if isinstance(value, dict) else None
         listed = field.path.endswith("[]")
         path = "spec." + field.path.removesuffix("[]")
-        items = list(enumerate(value)) if listed and isinstance(value, list) else [(0, value)]
+        items = list(enumerate(value if isinstance(value, list) else [])) if listed else [(0, value)]
         for index, item in items:
             if isinstance(item, dict) and isinstance(item.get("name"), str):
                 place, role = (f"{path}[{index}]", f"{field.role}/{index}") if listed else (path, field.role)

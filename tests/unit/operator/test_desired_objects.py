@@ -1,0 +1,111 @@
+"""The objects that are built, whole, beside the YAML files that say what they must be.
+
+After a wanted change: ``python -m tests.unit.operator.test_desired_objects`` writes the files anew; read the difference.
+"""
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from astra_jobs.api.artifact import KINDS, Kind
+from astra_jobs.api.errors import BadInput
+from astra_jobs.api.request import StageRequest
+from astra_operator.desired.preview import preview
+from astra_operator.frozen import Frozen
+from astra_operator.settings import OperatorSettings, TeamSettings
+from astra_operator.site import Site
+from tests.reconcile.harness import NAMES, manifest
+
+FOLDER = Path(__file__).parent / "objects"
+TEAM = TeamSettings(store_url="s3://bucket/team", store_endpoint="http://store:9000", store_secret="store-key", image="jobs@sha256:1")
+SITE = Site(TEAM, OperatorSettings(code_version="1.0"), datetime(2030, 1, 1, tzinfo=UTC))
+POD = {"resources": {"cpu": "2", "memory": "4Gi"}, "stages": [{"stage": "merge", "resources": {"cpu": "500m", "memory": "1Gi"}}]}
+
+
+def built(kind: Kind) -> list[dict[str, Any]]:
+    run = manifest(kind, pod=POD)
+    run["metadata"] |= {"uid": "u-1", "namespace": "team"}
+    return preview(run, SITE)
+
+
+def shown(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return objects with the JSON of ConfigMaps opened, and specs and digests left out: every new default would change them."""
+    opened = []
+    for item in objects:
+        if item["kind"] == "ConfigMap":
+            data = {name: json.loads(text) | {"spec": "...", "digest": "..."} for name, text in item["data"].items()}
+            for record in data.values():
+                record.pop("written", None)
+            item = item | {"data": data}
+        opened.append(item)
+    return opened
+
+
+def text_of(objects: list[dict[str, Any]]) -> str:
+    """Write objects as YAML."""
+    yaml, out = YAML(typ="safe"), StringIO()
+    yaml.default_flow_style = False
+    yaml.dump_all(objects, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objects_are_what_the_file_says_and_the_same_twice(kind: Kind) -> None:
+    assert built(kind) == built(kind)
+    expected = list(YAML(typ="safe").load_all((FOLDER / f"{NAMES[kind]}.yaml").read_text()))
+    assert shown(built(kind)) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_into_configmaps_can_be_read_by_the_contract(kind: Kind) -> None:
+    configs = [item["data"] for item in built(kind) if item["kind"] == "ConfigMap"]
+    assert Frozen.model_validate_json(configs[0]["attempt.json"]).code_version == "1.0"
+    requests = [StageRequest.model_validate_json(data["request.json"]) for data in configs[1:]]
+    assert len({request.digest for request in requests}) == 1
+    roles = [item.role for item in requests[-1].previous]
+    if kind in ("ChainSynthesis", "EnvSynthesis"):
+        assert roles == ["synthesise/0", "synthesise/1"]
+        assert [request.shards for request in requests] == [2, 1]
+    if kind == "SFTRun":
+        assert roles == ["prepare/0", "train/0"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pod_is_allowed_by_the_restricted_profile(kind: Kind) -> None:
+    pods = [pod for item in built(kind) for pod in templates(item)]
+    assert pods
+    for pod in pods:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        (box,) = pod["containers"]
+        assert box["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert {tuple(volume)[1] for volume in pod["volumes"]} == {"configMap", "emptyDir"}
+
+
+def templates(item: dict[str, Any]) -> list[dict[str, Any]]:
+    if item["kind"] == "Job":
+        return [item["spec"]["template"]["spec"]]
+    if item["kind"] == "PyTorchJob":
+        return [replica["template"]["spec"] for replica in item["spec"]["pytorchReplicaSpecs"].values()]
+    return []
+
+
+def test_one_rank_may_run_on_a_job() -> None:
+    run = manifest("RLRun", launcher="Job", training={"ranks": 1})
+    kinds = [item["kind"] for item in preview(run, SITE)]
+    assert "PyTorchJob" not in kinds
+
+
+def test_a_bad_spec_is_not_rendered() -> None:
+    with pytest.raises(BadInput, match=r"ToolCorpus tools: spec\.seed: "):
+        preview(manifest("ToolCorpus", seed="x"), SITE)
+
+
+if __name__ == "__main__":
+    for some in KINDS:
+        (FOLDER / f"{NAMES[some]}.yaml").write_text(text_of(shown(built(some))))
