@@ -1,0 +1,201 @@
+"""``astra run`` as a user meets it: real jobs, kills at seeded moments, the same command again, one changed field."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+PIPELINE = HERE / "synthesis" / "pipeline.yaml"
+SEEDS = (1, 2, 3)
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+class Project:
+    """A folder with manifests and a local cluster in it."""
+
+    def __init__(self, folder: Path, manifest: str) -> None:
+        self.folder = folder
+        self.write(manifest)
+
+    def write(self, manifest: str) -> None:
+        (self.folder / "pipeline.yaml").write_text(manifest)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "astra_cli.main", *(words or ("run", "pipeline.yaml", "--no-report"))]
+        return subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+    def astra(self, *words: str) -> tuple[int, str]:
+        process = self.start(*words)
+        output, _ = process.communicate(timeout=300)
+        return process.returncode, output
+
+    def runs(self) -> dict[str, Any]:
+        return {run["metadata"]["name"]: run for run in json.loads(self.astra("get", "-o", "json")[1])}
+
+    def digests(self) -> dict[str, str]:
+        return {name: run["status"]["artifact"]["digest"] for name, run in self.runs().items()}
+
+    def attempts(self) -> dict[str, int]:
+        return {name: run["status"]["attempt"]["number"] for name, run in self.runs().items()}
+
+    def pods(self) -> list[int]:
+        """Return the processes of this project's pods."""
+        mark = str(self.folder / ".astra" / "pods").encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def kill(self, process: subprocess.Popen[str], pods_too: bool) -> None:
+        """Kill ``astra run`` with -9, and in half of the cases the process groups of all its pods."""
+        os.killpg(process.pid, signal.SIGKILL)
+        for pid in self.pods() if pods_too else []:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.communicate()
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "the condition did not come true"
+        pause.wait(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("undisturbed"), PIPELINE.read_text())
+    code, output = project.astra()
+    assert code == 0, output
+    return project
+
+
+def test_everything_succeeds_and_the_table_says_so(undisturbed: Project) -> None:
+    code, output = undisturbed.astra("get")
+    assert code == 0
+    lines = [line.split()[:2] for line in output.splitlines()]
+    assert lines == [
+        ["NAME", "STATUS"],
+        ["toolcorpus.astra.dev/tools", "True"],
+        ["chainsynthesis.astra.dev/chains", "True"],
+        ["envsynthesis.astra.dev/envs", "True"],
+    ]
+    assert undisturbed.pods() == []
+
+
+def test_again_is_up_to_date_at_once_and_starts_nothing(undisturbed: Project) -> None:
+    before = sorted(path.name for path in (undisturbed.folder / ".astra" / "pods").iterdir())
+    start = time.monotonic()
+    code, output = undisturbed.astra()
+    assert time.monotonic() - start < 10
+    assert code == 0
+    assert "all 3 runs are up to date; nothing was executed" in output
+    assert len(re.findall(r"True\s+UpToDate", output)) == 3
+    assert sorted(path.name for path in (undisturbed.folder / ".astra" / "pods").iterdir()) == before
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_at_a_seeded_moment_it_goes_on_to_the_same_bytes(seed: int, undisturbed: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE.read_text())
+    draw = random.Random(seed)
+    for _ in range(3):
+        process = project.start()
+        pause = threading.Event()
+        pause.wait(draw.uniform(0.2, 6.0))
+        project.kill(process, pods_too=draw.random() < 0.5)
+    code, output = project.astra()
+    assert code == 0, f"seed {seed}: {output}"
+    assert project.digests() == undisturbed.digests(), f"seed {seed}"
+    assert set(project.attempts().values()) == {1}
+    assert project.pods() == []
+
+
+def test_ctrl_c_stops_the_pods_and_says_that_the_same_command_goes_on(undisturbed: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE.read_text())
+    process = project.start()
+    until(project.pods)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "stopped; the same command goes on from here" in output
+    assert project.pods() == []
+    code, output = project.astra()
+    assert code == 0, output
+    assert project.digests() == undisturbed.digests()
+    assert {run["status"]["attempt"]["restarts"] for run in project.runs().values()} == {0}, "the user's wish is no failure"
+
+
+def test_second_run_on_the_same_state_is_told_who_is_at_work(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE.read_text())
+    process = project.start()
+    until(project.pods)
+    code, output = project.astra()
+    assert code == 1
+    (line,) = output.splitlines()
+    assert re.match(rf"astra: .*/lock is held by process {process.pid} since .* \(astra run pipeline.yaml --no-report\); wait", line)
+    project.kill(process, pods_too=True)
+
+
+def test_one_changed_field_runs_its_kind_and_what_reads_it(undisturbed: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE.read_text())
+    assert project.astra()[0] == 0
+    first = project.digests()
+    project.write(PIPELINE.read_text().replace("perServer: 4", "perServer: 3"))
+    assert "1 of 3 runs executed something" in project.astra()[1]
+    second = project.digests()
+    assert [name for name in first if first[name] != second[name]] == ["chains"]
+    project.write(PIPELINE.read_text().replace("perServer: 4", "perServer: 3").replace("servers: 60", "servers: 50"))
+    assert "2 of 3 runs executed something" in project.astra()[1]
+    third = project.digests()
+    assert [name for name in second if second[name] != third[name]] == ["tools", "chains"]
+    assert project.attempts() == {"tools": 2, "chains": 3, "envs": 1}
+    project.write(PIPELINE.read_text())
+    code, _ = project.astra()
+    assert code == 0
+    assert project.digests() == first, "what was asked for before is found in the store"
+    assert project.runs()["chains"]["status"]["conditions"][0]["reason"] == "UpToDate"
+
+
+def test_suspend_and_resume_reach_a_run_at_work(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE.read_text().replace("questions: 60", "questions: 400"))
+    process = project.start()
+    until(lambda: [path for path in (project.folder / ".astra/objects/default").glob("Pod.envs-*") if path.exists()])
+    code, output = project.astra("suspend", "envs")
+    assert (code, output) == (0, "EnvSynthesis envs is suspended now, by the astra run that is at work\n")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "EnvSynthesis envs: astra resume EnvSynthesis envs lets it go on" in output
+    assert project.pods() == []
+    assert project.astra("resume", "envs")[1] == "EnvSynthesis envs goes on with the next astra run\n"
+    assert project.astra()[0] == 0
+
+
+def test_failing_job_is_one_line_with_its_reason(tmp_path: Path) -> None:
+    manifest = PIPELINE.read_text().replace("procedural: {servers: 60}", "mcp: {command: [/bin/true]}")
+    project = Project(tmp_path, manifest)
+    code, output = project.astra("run", "pipeline.yaml")
+    assert code == 1
+    assert "ToolCorpus tools: ToolServerUnavailable: stage collect: " in output
+    assert "ChainSynthesis chains: WaitingForInput: " in output
+    assert "Traceback" not in output
+    assert "report:" not in output
