@@ -205,7 +205,6 @@ def enclose(descriptor: int, settings: Settings) -> None:
         (resource.RLIMIT_NPROC, 0),  # no threads or processes; has no effect for root
     ):
         resource.setrlimit(wall, (value, value))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr = Nowhere()
 

@@ -54,7 +54,6 @@ class Zygote:
             code = 70
             try:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 child.main(descriptor, self.settings, self.clock)
                 code = 0
             finally:
@@ -132,6 +131,7 @@ def main() -> None:
         importlib.import_module(name)
     standard = os.path.dirname(os.__file__)
     sys.path[:] = [path for path in sys.path if path.startswith(standard)]
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a session that spent its CPU time; set once, inherited by all
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle; it closes the socket
     gc.collect()
     gc.freeze()
