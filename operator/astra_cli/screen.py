@@ -12,6 +12,7 @@ from astra_cli.table import age
 from astra_cli.watch import Line
 
 PLAIN_SECONDS = 5.0
+TAKEN = 24 + 1 + 9 + 1 + 10 + 1 + 24 + 1 + 5 + 2  # columns of a bar's line before its detail: a longer line would squeeze the bar
 
 
 class Screen(Protocol):
@@ -107,7 +108,7 @@ class BarScreen:
                 "label": f"{line.label:<24}",
                 "state": line.state,
                 "stage": line.stage if line.state in ("Queued", "Running") else "",
-                "detail": detail(line),
+                "detail": detail(line)[: max(12, self._console.width - TAKEN)],
                 "colour": _COLOURS[line.state],
             }
             done = 100 if line.state == "Succeeded" else line.percent
