@@ -77,7 +77,7 @@ def line_chart(chart: LineChart) -> Markup:
     """Draw lines over steps."""
     xs = [x for series in chart.series for x, _ in series.points]
     ys = [y for series in chart.series for _, y in series.points]
-    y_ticks = ticks(min(0.0, *ys), chart.top if chart.top is not None else max(ys))
+    y_ticks = ticks(min(0.0, *ys), chart.top if chart.top is not None else max(0.1, *ys))
     x_ticks = [tick for tick in ticks(min(xs), max(xs), 6, whole=True) if min(xs) <= tick <= max(xs)]
     x = _Scale(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, _LEFT, WIDTH - _RIGHT)
     y = _Scale(y_ticks[0], y_ticks[-1], _LINE_HEIGHT - _BOTTOM, _TOP)

@@ -1,6 +1,7 @@
 """Curves of SFTRun and RLRun: loss, reward, share of valid groups, calls and turns of an episode."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from astra_jobs.report.charts import LineChart, Series, line_chart
 from astra_jobs.report.figures import number
@@ -57,73 +58,65 @@ def _sft(run: Run, curve: Curve) -> list[Markup]:
     return shown
 
 
+@dataclass(frozen=True)
+class _Plot:
+    """One chart of a reinforcement run: fields of the curve with the names and colours of their lines."""
+
+    key: str
+    title: str
+    caption: str
+    y_label: str
+    lines: tuple[tuple[str, str, str], ...]
+    top: float | None = None
+
+
+_RL_PLOTS = (
+    _Plot(
+        "reward",
+        "Reward",
+        "Mean over the episodes generated in a step, at T = 1 and on training worlds; solved is the share with all targets met.",
+        "mean of an episode",
+        (("reward", "reward", "one"), ("solved", "solved", "two")),
+        top=1.0,
+    ),
+    _Plot(
+        "valid",
+        "Valid groups",
+        "Share of generated groups whose rewards differ; only these carry a gradient, the rest are dropped by batch filling.",
+        "share of groups",
+        (("validShare", "valid", "three"),),
+        top=1.0,
+    ),
+    _Plot(
+        "calls",
+        "Calls and turns",
+        "Mean of an episode; fewer calls at the same number of solved targets means a higher reward.",
+        "per episode",
+        (("calls", "calls", "one"), ("turns", "turns", "two")),
+    ),
+    _Plot(
+        "lost",
+        "Limits and infrastructure",
+        "Truncated episodes keep the reward that they earned; those lost to infrastructure leave their group and are never a zero.",
+        "share of episodes",
+        (("truncated", "truncated", "two"), ("masked", "lost", "three")),
+    ),
+)
+
+
 def _rl(run: Run, curve: Curve) -> list[Markup]:
-    """Return four charts. Steps that generated no episode have no means and are left out."""
+    """Return the charts that the curve has fields for. Steps that generated no episode have no means and are left out."""
     played = [row for row in curve if row.get("episodes", 1.0) > 0]
     window = _window(len(played))
-    charts = [
-        (
-            "Reward",
-            ("reward", "solved"),
-            "Mean over the episodes generated in a step, at T = 1 and on training worlds; solved is the share with all targets met.",
-            LineChart(
-                f"{run.key}-reward",
-                f"Reward of {run.name}",
-                "Mean reward and solved share of the episodes of each step.",
-                "mean of an episode",
-                [Series("reward", _points(played, "reward"), "one", window), *_optional(played, "solved", "solved", "two", window)],
-                top=1.0,
-            ),
-        ),
-        (
-            "Valid groups",
-            ("validShare",),
-            "Share of generated groups whose rewards differ; only these carry a gradient, the rest are dropped by batch filling.",
-            LineChart(
-                f"{run.key}-valid",
-                f"Valid-group share of {run.name}",
-                "Share of groups with reward variance in each step.",
-                "share of groups",
-                [Series("valid", _points(played, "validShare"), "three", window)],
-                top=1.0,
-            ),
-        ),
-        (
-            "Calls and turns",
-            ("calls", "turns"),
-            "Mean of an episode; fewer calls at the same number of solved targets means a higher reward.",
-            LineChart(
-                f"{run.key}-calls",
-                f"Calls and turns of {run.name}",
-                "Mean number of tool calls and of model turns of an episode in each step.",
-                "per episode",
-                [Series("calls", _points(played, "calls"), "one", window), Series("turns", _points(played, "turns"), "two", window)],
-            ),
-        ),
-        (
-            "Limits and infrastructure",
-            ("truncated", "masked"),
-            "Truncated episodes keep the reward that they earned; those lost to infrastructure leave their group and are never a zero.",
-            LineChart(
-                f"{run.key}-lost",
-                f"Truncated and lost episodes of {run.name}",
-                "Share of episodes cut by a limit, and lost to infrastructure, in each step.",
-                "share of episodes",
-                [
-                    Series("truncated", _points(played, "truncated"), "two", window),
-                    *_optional(played, "masked", "lost", "three", window),
-                ],
-                top=max(0.1, max((row.get("truncated", 0.0) for row in played), default=0.0)),
-            ),
-        ),
-    ]
-    shown = [(title, names, words, chart) for title, names, words, chart in charts if any(series.points for series in chart.series)]
-    return [figure(line_chart(chart), title, words, _behind(played, names)) for title, names, words, chart in shown]
-
-
-def _optional(curve: Curve, field: str, name: str, style: str, window: int) -> list[Series]:
-    points = _points(curve, field)
-    return [Series(name, points, style, window)] if points else []
+    shown = []
+    for plot in _RL_PLOTS:
+        lines = [Series(name, points, style, window) for field, name, style in plot.lines if (points := _points(played, field))]
+        if not lines:
+            continue
+        title = f"{plot.title} of {run.name}"
+        chart = LineChart(f"{run.key}-{plot.key}", title, plot.caption, plot.y_label, lines, top=plot.top)
+        shown.append(figure(line_chart(chart), plot.title, plot.caption, _behind(played, [field for field, _, _ in plot.lines])))
+    return shown
 
 
 def _points(curve: Curve, field: str) -> list[tuple[float, float]]:
