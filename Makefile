@@ -27,7 +27,7 @@ test: .venv/development  ## everything that decides if main is green
 	@tools/check.sh && $(PY) -m pytest -m "not bench" --ignore tests/unit
 
 bench: .venv/development  ## what measures or takes long; raw output under tests/bench/results
-	@$(PY) -m pytest -m bench tests/bench
+	@$(PY) -m pytest -m bench tests
 
 generate: .venv/development  ## write crds/ from the models
 	@$(PY) -m astra_operator.crdgen write
