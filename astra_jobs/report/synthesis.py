@@ -45,7 +45,7 @@ def _verdict(report: StageReport) -> Markup:
     if not planted:
         return tag("p", "Nothing was planted here: every drop is a judgement on real input.")
     words = f"{number(caught)} of {number(planted)} planted defects were dropped by the filter meant for them"
-    words += f"; {number(clean)} clean items were dropped by those filters." if clean else "; these filters dropped nothing else."
+    words += f"; {number(clean)} clean items were dropped by those filters." if clean else "; no clean item was dropped by these filters."
     words += f" {number(unscored)} items stayed unscored." if unscored else ""
     return tag("p", tag("span", "✓ " if caught == planted and not clean else "✕ ", class_="sign"), words)
 
