@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from astra_jobs.api.base import digest_of
+from astra_jobs.api.errors import BadInput
 from astra_jobs.api.request import StageRequest
 
 Metrics = Mapping[str, float | int | str]
@@ -66,8 +67,18 @@ class Inputs:
 
     def many(self, role: str) -> list[Path]:
         """Return the folders of a list-valued role in spec order (role/0, role/1, …)."""
-        found = {int(key.split("/")[1]): path for key, path in self.folders.items() if key.startswith(role + "/")}
-        return [found[index] for index in sorted(found)]
+        return _numbered(self.folders, role)
+
+    def shards(self, stage: str) -> list[Path]:
+        """Return the folders of all shards of an earlier stage in order, however many pods made them."""
+        return _numbered(self.stages, stage)
+
+
+def _numbered(folders: Mapping[str, Path], prefix: str) -> list[Path]:
+    found = {int(key.split("/")[1]): path for key, path in folders.items() if key.startswith(prefix + "/")}
+    if sorted(found) != list(range(len(found))):
+        raise BadInput(prefix, "InputUnavailable", f"found numbers {sorted(found)}; they must count from 0 without a gap")
+    return [found[index] for index in sorted(found)]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ def synthesise(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext
 def merge(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> Metrics:
     """Join the shards: drop copies across servers, keep the quota of recoveries, write the artifact and its card."""
     spec = ChainSynthesisSpec.model_validate(request.spec)
-    shards = [inputs.stages[f"synthesise/{shard}"] for shard in range(request.shards)]
+    shards = inputs.shards("synthesise")
+    if len(shards) != spec.shards:
+        raise BadInput("shards", "InputUnavailable", f"{len(shards)} of {spec.shards} shards have an artifact; run the attempt again")
     reports = [next(iter(read_lines(folder / "report.json", StageReport))) for folder in shards]
     counts = add_counts(report.funnel for report in reports)
     stop_if_unscored(counts, spec.judge.max_unscored)

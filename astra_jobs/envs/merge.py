@@ -49,7 +49,7 @@ def merge(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> 
 
 def collect(inputs: Inputs, questions: int) -> list[Outcome]:
     """Read all shards' outcomes in the order of the questions; BadInput when one is missing or there twice."""
-    folders = [folder for name, folder in sorted(inputs.stages.items()) if name.startswith("synthesise/")]
+    folders = inputs.shards("synthesise")
     outcomes = [outcome for folder in folders for outcome in read_lines(folder / "outcomes.jsonl", Outcome)]
     outcomes.sort(key=lambda outcome: outcome.index)
     if [outcome.index for outcome in outcomes] != list(range(questions)):

@@ -9,7 +9,7 @@ What a world has not: tools that write, tools of several arguments, missing tool
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ from astra_jobs.worlds.tools import WorldTool, WorldToolError
 from astra_jobs.worlds.values import draw_column, draw_ids
 from astra_jobs.worlds.words import ATTRIBUTES, DOMAINS, NUMBER_UNITS, TYPES, kind_of
 
-__all__ = ["World", "WorldTool", "WorldToolError", "make_world"]
+__all__ = ["World", "WorldTool", "WorldToolError", "make_world", "offering"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,12 @@ class World:
     def __contains__(self, name: object) -> bool:
         """Tell whether the world has a tool of that name."""
         return name in self._by_name
+
+
+@lru_cache(maxsize=1024)
+def offering(world: World, names: tuple[str, ...]) -> World:
+    """Return the world with these tools only: what is left of it when a corpus has dropped some."""
+    return replace(world, tools=tuple(tool for tool in world.tools if tool.name in names))
 
 
 @lru_cache(maxsize=1024)

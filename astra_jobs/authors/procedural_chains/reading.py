@@ -14,7 +14,7 @@ from astra_jobs.authors.base import AuthorCannot
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.tool import Server
 from astra_jobs.worlds.questions import FORMS, Branch, WorldQuestion, ask, spoken
-from astra_jobs.worlds.world import World, make_world
+from astra_jobs.worlds.world import World, make_world, offering
 
 _PHRASE = re.compile(r"((?:the \w+ and )*the \w+)((?: of the \w+)*) of (\w+) ([a-z][0-9]{2})\b")
 _SENTENCE = re.compile(r"^(.*?)(What is|Find|Tell me|Look up) (the .+)[?.]$", re.DOTALL)
@@ -24,10 +24,10 @@ CallKey = tuple[str, str]
 
 
 def world_of(server: Server) -> World:
-    """Return the world behind a server; raise AuthorCannot for a server that no world stands behind."""
+    """Return the world behind a server, with the tools that the server offers; AuthorCannot when no world stands behind it."""
     if server.world is None:
         raise AuthorCannot(f"{server.name} is no procedural server")
-    return make_world(server.world.seed, server.world.worlds)
+    return offering(make_world(server.world.seed, server.world.worlds), tuple(tool.name for tool in server.tools))
 
 
 @lru_cache(maxsize=16384)

@@ -131,7 +131,8 @@ def fresh(folder: Path) -> Path:
 
 
 def run_all(tmp: Path, spec: ChainSynthesisSpec, servers: Sequence[Server], shards: int = 1) -> Path:
-    """Run every shard and the merge; return the merged artifact."""
+    """Run every shard and the merge as the operator asks for them; return the merged artifact."""
+    spec = spec.model_copy(update={"shards": shards})
     inputs = write_corpus(tmp, servers)
     stages = {}
     for shard in range(shards):
@@ -142,7 +143,7 @@ def run_all(tmp: Path, spec: ChainSynthesisSpec, servers: Sequence[Server], shar
 
 def run_merge(tmp: Path, spec: ChainSynthesisSpec, stages: dict[str, Path]) -> Path:
     out = fresh(tmp / "merge")
-    job.merge(request_of(spec, "merge", len(stages)), Inputs({}, stages), out, context(tmp))
+    job.merge(request_of(spec, "merge"), Inputs({}, stages), out, context(tmp))
     return out
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from astra_jobs.api.errors import BadInput, Preempted
+from astra_jobs.api.job import Inputs
 from astra_jobs.chains import job
 from astra_jobs.chains.server import Synthesis
 from tests.unit.chains.chain_kit import (
@@ -135,3 +136,20 @@ def test_unreliable_judges_stop_before_anything_is_made(tmp_path: Path) -> None:
 def test_flawless_author_loses_nothing(tmp_path: Path) -> None:
     rows = rows_in(run_all(tmp_path, spec_of(author_of()), SERVERS[:4]))
     assert {name: row.dropped for name, row in rows.items() if row.dropped} == {}
+
+
+def test_a_tool_that_the_corpus_dropped_is_not_missed(tmp_path: Path) -> None:
+    """The author knows a world whole, a server may offer less of it: no clean chain or task may be lost for that."""
+    less = [server.model_copy(update={"tools": server.tools[1:]}) for server in SERVERS[:8]]
+    rows = rows_in(run_all(tmp_path, spec_of(author_of()), less))
+    assert sum(row.seen for row in rows.values()) > 0
+    assert {name: row.clean_dropped for name, row in rows.items() if row.clean_dropped} == {}
+
+
+def test_the_merge_refuses_to_lose_a_shard(tmp_path: Path) -> None:
+    inputs = write_corpus(tmp_path, SERVERS[:4])
+    out = fresh(tmp_path / "synthesise-0")
+    job.synthesise(request_of(SPEC, "synthesise", 2), inputs, out, context(tmp_path, 0))
+    two = SPEC.model_copy(update={"shards": 2})
+    with pytest.raises(BadInput, match="1 of 2 shards"):
+        job.merge(request_of(two, "merge"), Inputs({}, {"synthesise/0": out}), fresh(tmp_path / "merge"), context(tmp_path))
