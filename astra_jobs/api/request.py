@@ -39,7 +39,7 @@ class StageRequest(Model):
     )
     attempt: int = Field(ge=1)
     restart: int = Field(default=0, ge=0, description="whole-workload restarts before this one")
-    digest: str = Field(description="attempt digest: kind, frozen spec, input digests, rerun")
+    digest: str = Field(description="what is made: kind, frozen spec, input digests, rerun, without what this stage does not read")
     stage: str
     shards: int = Field(default=1, ge=1)
     spec: dict[str, Any]

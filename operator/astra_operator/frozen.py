@@ -110,6 +110,14 @@ def attempt_digest(kind: Kind, spec: dict[str, Any], inputs: tuple[Input, ...] |
     return digest_of([kind, wish, input_digests(inputs), rerun])
 
 
+def stage_digest(frozen: Frozen, unread: str) -> str:
+    """Return the identity of what a stage makes: the attempt's, but for a field of the spec that the stage does not read."""
+    if not unread:
+        return frozen.digest
+    spec = {key: value for key, value in frozen.spec.items() if key != unread}
+    return attempt_digest(frozen.kind, spec, [item for item in frozen.inputs if not item.role.startswith(f"{unread}/")])
+
+
 def input_digests(inputs: tuple[Input, ...] | list[Input]) -> list[list[str]]:
     """Return what of the inputs counts: which artifact in which role."""
     return [[item.role, item.artifact.digest] for item in inputs]

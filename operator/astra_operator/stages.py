@@ -11,17 +11,26 @@ WorkloadType = Literal["Job", "IndexedJob", "PyTorchJob"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a kind. ``width`` and ``needs`` are paths into the spec: pods side by side, and what must be set for it to exist."""
+    """One stage of a kind.
+
+    ``width`` and ``needs`` are paths into the spec: pods side by side, and what must be set for it to exist. ``unread`` is a field
+    of the spec that the stage makes nothing of: changing it, or an input that it names, finds the stage's artifact in the store.
+    """
 
     name: str
     workload: WorkloadType = "Job"
     width: str = ""
     needs: str = ""
+    unread: str = ""
     product: bool = False
 
 
 _SYNTHESIS = (Stage("synthesise", "IndexedJob", width="shards"), Stage("merge", product=True))
-_TRAINING = (Stage("prepare"), Stage("train", "PyTorchJob", width="training.ranks", product=True), Stage("evaluate", needs="evaluation"))
+_TRAINING = (
+    Stage("prepare"),
+    Stage("train", "PyTorchJob", width="training.ranks", unread="evaluation", product=True),
+    Stage("evaluate", needs="evaluation"),
+)
 
 STAGES: dict[Kind, tuple[Stage, ...]] = {
     "ToolCorpus": (Stage("collect", product=True),),
@@ -41,6 +50,7 @@ class PlannedStage:
     width: int
     product: bool
     resources: Resources
+    unread: str = ""
 
     @property
     def shards(self) -> int:
@@ -61,7 +71,7 @@ def plan(kind: Kind, spec: dict[str, Any]) -> tuple[PlannedStage, ...]:
             continue
         workload: WorkloadType = "Job" if stage.workload == "PyTorchJob" and spec.get("launcher") == "Job" else stage.workload
         width = int(_at(spec, stage.width)) if stage.width else 1
-        planned.append(PlannedStage(stage.name, workload, width, stage.product, resources_of(spec, stage.name)))
+        planned.append(PlannedStage(stage.name, workload, width, stage.product, resources_of(spec, stage.name), stage.unread))
     return tuple(planned)
 
 

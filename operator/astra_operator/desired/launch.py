@@ -12,7 +12,7 @@ from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.request import Input, StageRequest
 from astra_operator.desired import launchers, naming
 from astra_operator.desired.pod import PodNeeds
-from astra_operator.frozen import Frozen
+from astra_operator.frozen import Frozen, stage_digest
 from astra_operator.stages import PlannedStage
 
 Object = dict[str, Any]
@@ -77,7 +77,7 @@ def _request(run: RunName, frozen: Frozen, launch: LaunchPlan) -> StageRequest:
         uid=run.uid,
         attempt=frozen.number,
         restart=launch.restart,
-        digest=frozen.digest,
+        digest=stage_digest(frozen, launch.stage.unread),
         stage=launch.stage.name,
         shards=launch.stage.shards,
         spec=launch.spec,

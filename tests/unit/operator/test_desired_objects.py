@@ -66,7 +66,7 @@ def test_what_is_written_into_configmaps_can_be_read_by_the_contract(kind: Kind)
     configs = [item["data"] for item in built(kind) if item["kind"] == "ConfigMap"]
     assert Frozen.model_validate_json(configs[0]["attempt.json"]).code_version == "1.0"
     requests = [StageRequest.model_validate_json(data["request.json"]) for data in configs[1:]]
-    assert len({request.digest for request in requests}) == 1
+    assert len({request.digest for request in requests if request.stage != "train"}) == 1
     roles = [item.role for item in requests[-1].previous]
     if kind in ("ChainSynthesis", "EnvSynthesis"):
         assert roles == ["synthesise/0", "synthesise/1"]

@@ -1,5 +1,7 @@
 """What of a spec is identity and what is not, and that a frozen spec keeps the one and takes the other from today."""
 
+import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,12 @@ from hypothesis import strategies as st
 from astra_jobs.api.artifact import KINDS, Artifact, Kind
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.request import Input
-from astra_operator.frozen import attempt_digest, identity, overlay, read_live, spec_model
+from astra_jobs.api.v1alpha1.common import CommonSpec
+from astra_operator.attempts import freeze
+from astra_operator.frozen import Frozen, Live, attempt_digest, identity, overlay, read_live, spec_model, stage_digest
+from astra_operator.settings import OperatorSettings, TeamSettings
+from astra_operator.site import Site
+from astra_operator.stages import plan
 from tests.reconcile.harness import manifest
 
 OPERATIONAL = {
@@ -46,6 +53,28 @@ def test_a_written_out_default_is_the_same_wish(kind: Kind) -> None:
     long = read_live(manifest(kind) | {"spec": short.spec})
     assert long.spec == short.spec
     assert long.written != short.written
+
+
+def test_training_is_found_again_when_only_the_evaluation_changes() -> None:
+    frozen = [_frozen(episodes, digest) for episodes, digest in ((400, "a"), (50, "a"), (400, "b"))]
+    assert len({item.digest for item in frozen}) == 3
+    assert len({stage_digest(item, "evaluation") for item in frozen}) == 1
+    assert [stage_digest(item, "") for item in frozen] == [item.digest for item in frozen]
+    other = _frozen(400, "a", seed=1)
+    assert stage_digest(other, "evaluation") != stage_digest(frozen[0], "evaluation")
+    assert [stage.unread for stage in plan("SFTRun", other.spec)] == ["", "evaluation", ""]
+
+
+def _frozen(episodes: int, held_out: str, **fields: object) -> Frozen:
+    spec = read_live(manifest("SFTRun", evaluation={"environments": [{"name": "envs"}], "episodes": episodes}, **fields)).spec
+    assert spec is not None
+    artifacts = {"data/0": digest_of("data"), "evaluation/0": digest_of(held_out)}
+    inputs = tuple(
+        Input(role=role, kind="EnvSynthesis", name="n", artifact=Artifact(uri="file:///n", digest=value))
+        for role, value in artifacts.items()
+    )
+    site = Site(TeamSettings(store_url="file:///s"), OperatorSettings(code_version="1"), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    return freeze(manifest("SFTRun"), Live("w", spec, CommonSpec()), inputs, 1, site)
 
 
 def test_inputs_and_rerun_are_identity() -> None:
