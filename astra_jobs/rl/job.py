@@ -23,8 +23,8 @@ from astra_jobs.model import dist, load
 from astra_jobs.model.generation.transformers import TransformersEngine
 from astra_jobs.model.renderer import Renderer
 from astra_jobs.records.environment import Environment
+from astra_jobs.records.funnel import Dropped
 from astra_jobs.records.lines import read_lines, write_lines
-from astra_jobs.records.tool import Dropped
 from astra_jobs.rl.filling import Filling
 from astra_jobs.rl.loop import Training
 from astra_jobs.rl.rollouts import Rollouts
@@ -45,7 +45,7 @@ def prepare(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -
             f"prompt and response may take {wanted} tokens, the model holds {room}; lower maxPromptTokens or maxResponseTokens",
         )
     found = _environments(inputs)
-    _disjoint(found, inputs)
+    _check_evaluation(spec, found, inputs, room)
     renderer = Renderer(tokenizer)
     lengths = {entry.id: len(renderer.prompt([tool.tool for tool in entry.tools], opening(entry))) for entry in found}
     kept = [entry for entry in found if lengths[entry.id] <= spec.rollout.max_prompt_tokens]
@@ -115,12 +115,21 @@ def _environments(inputs: Inputs) -> list[Environment]:
     return found
 
 
-def _disjoint(train_split: Sequence[Environment], inputs: Inputs) -> None:
-    """Refuse environments that are trained on and measured on."""
+def _check_evaluation(spec: RLRunSpec, train_split: Sequence[Environment], inputs: Inputs, room: int) -> None:
+    """Refuse, before anything is trained, what the evaluation stage could not carry out or would measure wrongly."""
+    if spec.evaluation is None:
+        return
     held_out = {entry.id for folder in inputs.many("evaluation") for entry in read_lines(folder / "heldout.jsonl", Environment)}
     both = sorted(held_out.intersection(entry.id for entry in train_split))
     if both:
         raise BadInput("evaluation.environments", "HeldOutLeak", f"{both[0]} is in the training split too; use other environments")
+    if len(held_out) < spec.evaluation.episodes:
+        mend = "lower it, or raise questions or heldOut of the environments"
+        found = f"{spec.evaluation.episodes} are asked for, {len(held_out)} are held out"
+        raise BadInput("evaluation.episodes", "TooFewEnvironments", f"{found}; {mend}")
+    if spec.evaluation.max_response_tokens >= room:
+        message = f"{spec.evaluation.max_response_tokens} leave no room for a prompt, the model holds {room} tokens; lower it"
+        raise BadInput("evaluation.maxResponseTokens", "SequenceTooLong", message)
 
 
 def _too_long(environment: Environment, length: int, spec: RLRunSpec) -> Dropped:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from astra_jobs.api.errors import BadInput, Preempted
+from astra_jobs.api.errors import BadInput, Preempted, Transient
 from astra_jobs.api.job import JobContext
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.model.dist import Group as Ranks
@@ -23,6 +23,8 @@ from astra_jobs.rl.trainer import Trainer, UpdateStats
 
 STAGES = 5
 """Moments of the training at which transcripts are kept, first and last step included."""
+MOST_MASKED = 0.5
+"""Share of a step's episodes that infrastructure may lose before the run is tried again instead of going on without them."""
 KEPT = 4
 """Transcripts kept at each of them."""
 
@@ -88,6 +90,9 @@ class Training:
         while filling.missing() and not filling.exhausted():
             await self._round(filling, step, log)
         log.seconds.generation = self.clock() - start
+        lost = sum(episode.reward.masked for episode in log.episodes)
+        if lost > MOST_MASKED * len(log.episodes):
+            raise Transient("sandbox", "SandboxFailing", f"step {step}: infrastructure lost {lost} of {len(log.episodes)} episodes")
         batch = self._batch(filling, step)
         start = self.clock()
         fresh = [group for group in filling.carried() if group.version == step - 1]

@@ -11,7 +11,7 @@ import torch
 from pydantic.alias_generators import to_camel
 from transformers import Qwen3ForCausalLM
 
-from astra_jobs.api.errors import BadInput, Preempted
+from astra_jobs.api.errors import BadInput, Preempted, Transient
 from astra_jobs.api.job import JobContext
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
@@ -222,3 +222,12 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(renderer: Render
     (kept.root / "2" / "weights.safetensors").write_bytes(b"")
     with pytest.raises(BadInput, match="delete the run's checkpoints"):
         run(training(renderer, tmp_path, mixed, kept))
+
+
+def test_a_sandbox_that_is_down_is_not_taken_for_a_hard_task(renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*_: Any) -> CallResult:
+        return CallResult(outcome="infra_error")
+
+    monkeypatch.setattr(Answering, "call", down)
+    with pytest.raises(Transient, match="infrastructure lost"):
+        run(training(renderer, tmp_path, lambda number, sample: True))
