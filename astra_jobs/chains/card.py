@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from astra_jobs.records.conversation import Conversation
-from astra_jobs.records.tool import FilterCount
+from astra_jobs.records.funnel import FilterCount
 
 Z95 = 1.959963984540054
 

@@ -23,8 +23,9 @@ from astra_jobs.chains.funnel import FILTERS, Funnel, add_counts
 from astra_jobs.chains.merging import in_order, within_quota, without_copies
 from astra_jobs.chains.server import ServerResult, Synthesis
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.records.funnel import Dropped, FilterCount, StageReport
 from astra_jobs.records.lines import read_lines, write_lines
-from astra_jobs.records.tool import Dropped, FilterCount, Server, StageReport
+from astra_jobs.records.tool import Server
 
 IN_FLIGHT = 8
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.chains.card import is_recovered
-from astra_jobs.chains.funnel import QUOTA, Funnel
+from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.words import exact_key, near_key
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.records.funnel import QUOTA
 
 Key = Callable[[str], tuple[str, ...]]
 

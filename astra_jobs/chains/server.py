@@ -12,7 +12,7 @@ from typing import Any
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.v1alpha1.chains import ChainSynthesisSpec
 from astra_jobs.authors.base import Author, AuthorCannot
-from astra_jobs.chains.funnel import CANNOT, Funnel
+from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.graph import agreement, build_graph
 from astra_jobs.chains.judge import judge, select
 from astra_jobs.chains.propose import propose
@@ -21,6 +21,7 @@ from astra_jobs.chains.tasks import Task, make_tasks
 from astra_jobs.chains.verify import Reason, verify
 from astra_jobs.chains.walks import draw_walks
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.records.funnel import CANNOT
 from astra_jobs.records.tool import Server
 
 

@@ -12,10 +12,11 @@ from astra_jobs.api.v1alpha1.chains import ChainSynthesisSpec, TaskThresholds
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.chain_requests import RewriteTask, ScoreTask, TaskScores, Variant, WriteTask
 from astra_jobs.chains.asking import ask_readable
-from astra_jobs.chains.funnel import UNSCORED, Funnel
+from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.plans import same_plan
 from astra_jobs.chains.verify import Reason, plan_of
 from astra_jobs.chains.words import UNDETERMINED, exact_key, language_of, near_key, words
+from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import Server
 
 VARIANT_ORDER: tuple[Variant, ...] = ("Diversity", "Complexity", "Persona")

@@ -11,10 +11,11 @@ from astra_jobs.api.v1alpha1.chains import ChainVerification
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.chain_requests import ChainVerdict, JudgeChain, PlannedCall, PlanTask, SketchTask, TaskPlan, TaskSketch
 from astra_jobs.chains.asking import ask_readable
-from astra_jobs.chains.funnel import UNSCORED, Funnel
+from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.graph import feeds, fields, fits, required
 from astra_jobs.chains.plans import same_plan
 from astra_jobs.chains.words import words
+from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import Server, Tool
 
 Reason = tuple[str, str]

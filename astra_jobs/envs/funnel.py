@@ -11,7 +11,7 @@ from pydantic import Field
 
 from astra_jobs.api.base import Model
 from astra_jobs.records.environment import Environment
-from astra_jobs.records.tool import Dropped, FilterCount
+from astra_jobs.records.funnel import Dropped, FilterCount, Tally
 
 FILTERS: tuple[str, ...] = (
     "authorCannot", "structure", "necessity", "quality", "callStatement", "staticGate", "limits", "stability", "answer", "echo",
@@ -32,9 +32,6 @@ CATCHES: Mapping[str, str] = {
     "ambiguousData": "mutation",
 }
 """Value of labels["defect"] → the one filter that must drop it."""
-
-UNSCORED = "Unscored"
-CANNOT = "AuthorCannot"
 
 
 class Refused(Exception):
@@ -63,38 +60,16 @@ class Outcome(Model):
 
 
 def funnel(outcomes: Iterable[Outcome]) -> list[FilterCount]:
-    """Count each filter; unscored items and refusals of the author are neither hits nor misses."""
-    counts = {name: Counter[str]() for name in FILTERS}
-    reasons = {name: Counter[str]() for name in FILTERS}
+    """Count each filter up to the one that dropped the outcome."""
+    tallies = {name: Tally() for name in FILTERS}
     for outcome in outcomes:
         planted = CATCHES.get(outcome.labels().get("defect", ""))
         for name in FILTERS:
-            dropped = outcome.dropped is not None and outcome.dropped.filter == name
-            counts[name] += _verdict(planted == name, outcome.dropped.reason if dropped and outcome.dropped else None)
-            if dropped and outcome.dropped is not None:
-                reasons[name][outcome.dropped.reason] += 1
+            dropped = outcome.dropped if outcome.dropped is not None and outcome.dropped.filter == name else None
+            tallies[name].add(planted == name, dropped.reason if dropped else "")
+            if dropped:
                 break
-    return [_row(name, counts[name], reasons[name]) for name in FILTERS]
-
-
-def _verdict(planted: bool, reason: str | None) -> Counter[str]:
-    count = Counter(seen=1, planted=int(planted), dropped=int(reason is not None), unscored=int(reason == UNSCORED))
-    if reason is not None and reason not in (UNSCORED, CANNOT):
-        count["planted_dropped" if planted else "clean_dropped"] += 1
-    return count
-
-
-def _row(name: str, count: Counter[str], reasons: Counter[str]) -> FilterCount:
-    return FilterCount(
-        filter=name,
-        seen=count["seen"],
-        dropped=count["dropped"],
-        reasons=dict(sorted(reasons.items())),
-        planted=count["planted"],
-        planted_dropped=count["planted_dropped"],
-        clean_dropped=count["clean_dropped"],
-        unscored=count["unscored"],
-    )
+    return [tally.count(name) for name, tally in tallies.items()]
 
 
 def total(outcomes: Iterable[Outcome]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from astra_jobs.api.request import StageRequest
 from astra_jobs.api.v1alpha1.envs import EnvSynthesisSpec
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.procedural_envs.author import ProceduralEnvironments
-from astra_jobs.envs.funnel import UNSCORED, Outcome, funnel, total
+from astra_jobs.envs.funnel import Outcome, funnel, total
 from astra_jobs.envs.merge import merge as merge
 from astra_jobs.envs.pipeline import Pipeline
 from astra_jobs.envs.probes import Sandboxes
+from astra_jobs.records.funnel import UNSCORED, StageReport
 from astra_jobs.records.lines import write_lines
-from astra_jobs.records.tool import StageReport
 from astra_jobs.sandbox.client import EPOCH, process_sandbox
 from astra_jobs.sandbox.protocol import SandboxLimits
 

@@ -8,8 +8,9 @@ from statistics import fmean
 
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.env_requests import AXES, Axis, JudgeNecessity, Origin, ScoreGraph
-from astra_jobs.envs.funnel import UNSCORED, Refused
+from astra_jobs.envs.funnel import Refused
 from astra_jobs.records.environment import QaGraph
+from astra_jobs.records.funnel import UNSCORED
 
 FIELDS: dict[Axis, str] = {
     "DependencyConsistency": "dependencyConsistency",

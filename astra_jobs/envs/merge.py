@@ -16,8 +16,8 @@ from astra_jobs.envs.export import write_export
 from astra_jobs.envs.funnel import Outcome, funnel, total
 from astra_jobs.envs.split import held_out
 from astra_jobs.records.environment import Environment
+from astra_jobs.records.funnel import Dropped, StageReport
 from astra_jobs.records.lines import read_lines, write_lines
-from astra_jobs.records.tool import Dropped, StageReport
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 FILES = {"Train": "train.jsonl", "HeldOut": "heldout.jsonl"}

@@ -8,14 +8,14 @@ from astra_jobs.authors.base import Author, AuthorCannot
 from astra_jobs.authors.env_requests import Decompose, Decomposition, MainQuestion
 from astra_jobs.envs import judging, structure
 from astra_jobs.envs.build import Draft, build
-from astra_jobs.envs.funnel import CANNOT, Outcome, Refused
+from astra_jobs.envs.funnel import Outcome, Refused
 from astra_jobs.envs.merging import merge_tools
 from astra_jobs.envs.mutation import prove, targets_of
 from astra_jobs.envs.probes import Sandboxes
 from astra_jobs.envs.seeds import main_question
 from astra_jobs.envs.verify import CHECKS, verify
 from astra_jobs.records.environment import Environment, EnvTool, OracleCall, QaGraph, Verification
-from astra_jobs.records.tool import Dropped
+from astra_jobs.records.funnel import CANNOT, Dropped
 
 
 def name_of(index: int) -> str:

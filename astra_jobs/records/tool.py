@@ -46,38 +46,3 @@ class Server(Model):
     world: WorldReference | None = Field(default=None, description="the world behind it, for a procedural server")
     tools: list[Tool]
     labels: dict[str, str] = Field(default_factory=dict)
-
-
-class Dropped(Model):
-    """Something that a filter took out, and why."""
-
-    version: Literal[1] = 1
-    what: str = Field(description="server, tool, chain, task, conversation or environment")
-    name: str
-    filter: str = Field(description="the filter that dropped it")
-    reason: str = Field(description="reason code, PascalCase")
-    detail: str = ""
-    labels: dict[str, str] = Field(default_factory=dict, description="labels of what was dropped, for the confusion matrix")
-
-
-class FilterCount(Model):
-    """One row of a funnel and of its confusion matrix."""
-
-    filter: str
-    seen: int
-    dropped: int
-    reasons: dict[str, int] = Field(default_factory=dict)
-    planted: int = Field(description="items seen that carry a defect planted for this filter")
-    planted_dropped: int = Field(description="of these, dropped")
-    clean_dropped: int = Field(description="dropped items that carry no defect planted for this filter")
-    unscored: int = 0
-
-
-class StageReport(Model):
-    """report.json of a synthesis artifact: the funnel in order, plus free numbers."""
-
-    version: Literal[1] = 1
-    kind: str
-    funnel: list[FilterCount]
-    numbers: dict[str, float] = Field(default_factory=dict)
-    notes: list[str] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import KINDS, Artifact, Manifest
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.invalid import explain
-from astra_jobs.records.tool import StageReport
+from astra_jobs.records.funnel import StageReport
 
 # The stage whose artifact is the run's product; the other unsharded stages come before and after it.
 STAGES: dict[str, tuple[str, ...]] = {

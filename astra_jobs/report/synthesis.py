@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from astra_jobs.records.tool import FilterCount, StageReport
+from astra_jobs.records.funnel import FilterCount, StageReport
 from astra_jobs.report.charts import meter
 from astra_jobs.report.figures import number, share
 from astra_jobs.report.markup import Markup, tag

@@ -24,8 +24,8 @@ from astra_jobs.api.v1alpha1.sft import SFTRunSpec
 from astra_jobs.model import dist, load, tokenizer
 from astra_jobs.model.renderer import Renderer
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.records.funnel import Dropped, StageReport, Tally
 from astra_jobs.records.lines import read_lines, write_lines
-from astra_jobs.records.tool import Dropped, FilterCount, StageReport
 from astra_jobs.sft.data import Rows, plan
 from astra_jobs.sft.loop import StepNumbers, Trainer
 
@@ -106,10 +106,9 @@ def _drop(entry: Conversation, reason: str, detail: str) -> Dropped:
 def _report(rows: Rows, dropped: Sequence[Dropped], spec: SFTRunSpec, vocabulary: int, seen: int) -> StageReport:
     lengths = rows.lengths()
     steps = len(plan(lengths, spec.training.batch_size, spec.training.epochs, spec.seed))
-    reasons = dict(sorted(Counter(entry.reason for entry in dropped).items()))
-    count = FilterCount(
-        filter="length", seen=seen, dropped=len(dropped), reasons=reasons, planted=0, planted_dropped=0, clean_dropped=len(dropped)
-    )
+    tally = Tally()
+    for reason in [*(entry.reason for entry in dropped), *[""] * (seen - len(dropped))]:
+        tally.add(planted=False, reason=reason)
     numbers = {
         "rows": len(rows),
         "tokens": sum(lengths),
@@ -119,7 +118,7 @@ def _report(rows: Rows, dropped: Sequence[Dropped], spec: SFTRunSpec, vocabulary
         "vocabulary": vocabulary,
         "steps": steps,
     }
-    return StageReport(kind="SFTRun", funnel=[count], numbers={name: float(value) for name, value in numbers.items()})
+    return StageReport(kind="SFTRun", funnel=[tally.count("length")], numbers={name: float(value) for name, value in numbers.items()})
 
 
 def train(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> Metrics:

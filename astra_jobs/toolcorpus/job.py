@@ -11,8 +11,8 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.job import Inputs, JobContext, Metrics
 from astra_jobs.api.request import StageRequest
 from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
+from astra_jobs.records.funnel import StageReport
 from astra_jobs.records.lines import write_lines
-from astra_jobs.records.tool import StageReport
 from astra_jobs.toolcorpus.filter import Sieve
 from astra_jobs.toolcorpus.raw import RawServer
 from astra_jobs.toolcorpus.sources.mcp import collect_mcp

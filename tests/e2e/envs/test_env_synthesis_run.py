@@ -17,8 +17,8 @@ from astra_jobs.envs.funnel import CATCHES, FILTERS, Outcome
 from astra_jobs.envs.replay import faults
 from astra_jobs.envs.verify import CHECKS
 from astra_jobs.records.environment import Environment
+from astra_jobs.records.funnel import Dropped, StageReport
 from astra_jobs.records.lines import read_lines
-from astra_jobs.records.tool import Dropped, StageReport
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 

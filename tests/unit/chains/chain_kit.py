@@ -11,8 +11,9 @@ from astra_jobs.api.v1alpha1.author import ChainDefects, ChainImperfections, Pro
 from astra_jobs.api.v1alpha1.chains import ChainSynthesisSpec
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.chains import job
+from astra_jobs.records.funnel import FilterCount, StageReport
 from astra_jobs.records.lines import read_lines, write_lines
-from astra_jobs.records.tool import FilterCount, Server, StageReport, Tool, WorldReference
+from astra_jobs.records.tool import Server, Tool, WorldReference
 from astra_jobs.worlds.world import make_world
 
 CLEAN = dict.fromkeys((field for field in ChainDefects.model_fields), 0.0)

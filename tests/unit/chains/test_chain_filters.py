@@ -15,8 +15,9 @@ from astra_jobs.chains.funnel import CATCHES, FILTERS
 from astra_jobs.chains.server import Synthesis
 from astra_jobs.episodes.observation import result_text
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.records.funnel import Dropped
 from astra_jobs.records.lines import read_lines
-from astra_jobs.records.tool import Dropped, Server
+from astra_jobs.records.tool import Server
 from tests.unit.chains.chain_kit import author_of, mcp_server, rows_in, run_all, server_of, spec_of, without_labels
 
 AnswerT = TypeVar("AnswerT", bound=Model)

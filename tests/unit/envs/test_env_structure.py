@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.authors.env_requests import AxisVerdict, JudgeNecessity, NecessityVerdict, Origin
 from astra_jobs.authors.procedural_envs.decompose import BROKEN, levelled
-from astra_jobs.envs.funnel import UNSCORED, Refused
+from astra_jobs.envs.funnel import Refused
 from astra_jobs.envs.judging import gate_necessity, score
 from astra_jobs.envs.structure import dependency_graph, scenario, validate
 from astra_jobs.records.environment import Answer, QaGraph, QaNode
+from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import WorldReference
 from astra_jobs.worlds.questions import draw_question
 from astra_jobs.worlds.world import make_world

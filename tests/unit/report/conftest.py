@@ -15,8 +15,8 @@ from astra_jobs.api.request import StoreSettings
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.episode import Episode, EpisodeCall, Reward
 from astra_jobs.records.evaluation import Difference, Evaluation, Interval, ModeResult, PolicyResult, Slice
+from astra_jobs.records.funnel import FilterCount, StageReport
 from astra_jobs.records.lines import write_lines
-from astra_jobs.records.tool import FilterCount, StageReport
 from astra_jobs.runtime.store import Draft, open_store
 
 Body = dict[str, Any]

@@ -11,8 +11,9 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.job import Inputs, JobContext
 from astra_jobs.api.request import StageRequest, StoreSettings
 from astra_jobs.api.v1alpha1.corpus import ToolCorpusSpec
+from astra_jobs.records.funnel import Dropped, StageReport
 from astra_jobs.records.lines import read_lines
-from astra_jobs.records.tool import Dropped, Server, StageReport
+from astra_jobs.records.tool import Server
 from astra_jobs.toolcorpus.duplicates import DuplicateCluster
 from astra_jobs.toolcorpus.job import collect
 
