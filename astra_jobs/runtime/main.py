@@ -5,7 +5,7 @@
 
 Exit code: 0 done, 75 try again, 78 bad input, 85 stopped after a checkpoint. The first form leaves a JobResult of at most
 4 KiB in ``result.json`` and its progress in ``progress.json``, both in the working directory. SIGTERM asks the job to
-stop; SIGUSR1 prints the stacks of all threads to stderr.
+stop (see ``stopping``); SIGUSR1 prints the stacks of all threads to stderr.
 """
 
 import contextlib
@@ -14,14 +14,13 @@ import faulthandler
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from astra_jobs.api.errors import BadInput
+from astra_jobs.api.errors import BadInput, Transient
 from astra_jobs.api.result import JobResult
-from astra_jobs.runtime import inspect
-from astra_jobs.runtime.errors import boundary, tell
+from astra_jobs.runtime import inspect, stopping
+from astra_jobs.runtime.errors import boundary, failed, tell
 from astra_jobs.runtime.progress import FileProgress, serve
 from astra_jobs.runtime.stage import Process, read_request, run_stage
 
@@ -42,26 +41,34 @@ def main(arguments: list[str] | None = None) -> int:
         tell(result)
         return result.exit_code
     steps: list[int] = []
-    result = boundary(lambda: _stage(given, os.environ, steps))
+    with stopping.told_to_stop(lambda: _give_up(steps)) as told:
+        result = boundary(lambda: _stage(given, os.environ, steps, told.is_set))
+    return _end(result, steps)
+
+
+def _end(result: JobResult, steps: list[int]) -> int:
+    """Say how the stage ended, on stderr and in the result; return the exit code."""
     tell(result)
-    if steps:
-        result = result.model_copy(update={"checkpoint": steps[-1]})
-    _leave(result)
+    _leave(result.model_copy(update={"checkpoint": steps[-1]}) if steps else result)
     return result.exit_code
 
 
-def _stage(given: list[str], environment: Mapping[str, str], steps: list[int]) -> JobResult:
+def _give_up(steps: list[int]) -> None:
+    """End a process whose main thread did not hear SIGTERM; its workload goes on from the last checkpoint."""
+    message = f"told to stop and stuck in a library for {stopping.STUCK_SECONDS:g} s since (its stacks are in the log); it is started again"
+    os._exit(_end(failed(Transient("", "Failed", message)), steps))
+
+
+def _stage(given: list[str], environment: Mapping[str, str], steps: list[int], should_stop: Callable[[], bool]) -> JobResult:
     if len(given) != 1 or given[0].startswith("-"):
         raise BadInput("astra-job", "BadInput", f"found arguments {given}; usage: {USAGE}")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     faulthandler.register(signal.SIGUSR1)
     process = Process(
         folder=OUT.absolute(),
         shard=_number(environment, "JOB_COMPLETION_INDEX", 0),
         rank=_number(environment, "RANK", 0),
         world=_number(environment, "WORLD_SIZE", 1),
-        should_stop=stop.is_set,
+        should_stop=should_stop,
         steps=steps,
     )
     progress = FileProgress(PROGRESS.absolute())

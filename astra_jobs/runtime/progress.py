@@ -4,10 +4,12 @@ Every update is also the heartbeat by which a hang is told from long work: its t
 """
 
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from astra_jobs.api.errors import Transient
 from astra_jobs.api.job import Metrics
@@ -49,6 +51,17 @@ class FileProgress:
         return data if len(data) <= MAX_BYTES else json.dumps({**report, "metrics": {}}).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing of pollers who went away before they had their answer."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print the trace of anything but a broken connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def serve(progress: FileProgress, address: str, port: int) -> ThreadingHTTPServer:
     """Answer ``GET /progress`` from a background thread; the caller shuts it down."""
 
@@ -71,9 +84,8 @@ def serve(progress: FileProgress, address: str, port: int) -> ThreadingHTTPServe
             """Stay silent: polls are not news."""
 
     try:
-        server = ThreadingHTTPServer((address, port), Handler)
+        server = _Server((address, port), Handler)
     except OSError as error:
         raise Transient("ASTRA_PROGRESS_PORT", "Failed", f"cannot listen on {address}:{port} ({error.strerror})") from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), name="progress", daemon=True).start()
     return server
