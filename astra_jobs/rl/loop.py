@@ -31,7 +31,7 @@ KEPT = 4
 
 @dataclass
 class Seconds:
-    """Time that the phases of a step took on rank 0."""
+    """Time that the phases of the last step took on rank 0: told as progress, kept out of the artifact, which must not depend on it."""
 
     generation: float = 0.0
     update: float = 0.0
@@ -44,7 +44,6 @@ class StepLog:
     episodes: list[Episode] = field(default_factory=list)
     verdicts: list[str] = field(default_factory=list)
     rounds: int = 0
-    seconds: Seconds = field(default_factory=Seconds)
 
 
 @dataclass
@@ -59,6 +58,7 @@ class Training:
     ctx: JobContext
     state: RunState = field(default_factory=RunState)
     clock: Callable[[], float] = time.monotonic
+    seconds: Seconds = field(default_factory=Seconds)
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that rank 0 finds, if there is one."""
@@ -89,7 +89,7 @@ class Training:
         start = self.clock()
         while filling.missing() and not filling.exhausted():
             await self._round(filling, step, log)
-        log.seconds.generation = self.clock() - start
+        self.seconds.generation = self.clock() - start
         lost = sum(episode.reward.masked for episode in log.episodes)
         if lost > MOST_MASKED * len(log.episodes):
             raise Transient("sandbox", "SandboxFailing", f"step {step}: infrastructure lost {lost} of {len(log.episodes)} episodes")
@@ -99,7 +99,7 @@ class Training:
         if fresh and step < self.spec.algorithm.steps:
             filling.settle(self.trainer.old_logprobs(fresh))
         stats = self.trainer.update(batch.groups)
-        log.seconds.update = self.clock() - start
+        self.seconds.update = self.clock() - start
         self.state.curve.append(curve_row(step, log, stats, len(batch.groups), len(filling.carried())))
         if step in _stages(self.spec.algorithm.steps):
             self.state.transcripts += [entry.model_copy(update={"labels": {**entry.labels, "step": str(step)}}) for entry in _shown(log)]
@@ -143,6 +143,7 @@ class Training:
         if self.state.curve:
             last = self.state.curve[-1]
             metrics = {"reward": round(last.reward, 4), "validShare": round(last.valid_share, 4), "loss": round(last.loss, 5)}
+            metrics |= {"generationSeconds": round(self.seconds.generation, 3), "updateSeconds": round(self.seconds.update, 3)}
             message = message or f"step {step}: reward {last.reward:.3f}"
         self.ctx.progress.update(step, total, message, metrics)
 
@@ -174,8 +175,6 @@ def curve_row(step: int, log: StepLog, stats: UpdateStats, trained: int, carried
         clipped=stats.clipped,
         entropy_estimate=stats.entropy_estimate,
         engine_gap=stats.engine_gap,
-        generation_seconds=round(log.seconds.generation, 3),
-        update_seconds=round(log.seconds.update, 3),
     )
 
 

@@ -41,8 +41,6 @@ class CurveRow(Model):
     clipped: float
     entropy_estimate: float = Field(description="mean surprise of the sampled tokens, nats")
     engine_gap: float = Field(description="mean distance of the engine's and the trainer's log-probabilities, nats")
-    generation_seconds: float
-    update_seconds: float
 
 
 @dataclass

@@ -192,8 +192,7 @@ def killed_at(request: StageRequest, pod: Path, step: int, more: float, ranks: i
 
 
 def curve(artifact: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (artifact / "curve.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if not name.endswith("Seconds")} for row in rows]
+    return [json.loads(line) for line in (artifact / "curve.jsonl").read_text().splitlines()]
 
 
 def ledger(artifact: Path) -> list[LedgerEntry]:

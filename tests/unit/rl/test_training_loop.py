@@ -147,7 +147,7 @@ def training(
     nothing: Any = None
     ctx = JobContext(0, 0, Told(), nothing, kept or Kept(tmp_path / "kept"), nothing, tmp_path / "scratch", should_stop=stop)
     environments = {f"e{index}": environment(index) for index in range(5)}
-    return Training(settings, environments, rollouts, Trainer(model, settings, Ranks()), Ranks(), ctx, clock=lambda: 0.0)
+    return Training(settings, environments, rollouts, Trainer(model, settings, Ranks()), Ranks(), ctx)
 
 
 def run(made: Training) -> Filling:
