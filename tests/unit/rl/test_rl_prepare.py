@@ -16,8 +16,8 @@ from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.api.v1alpha1.training import RandomModel
 from astra_jobs.model import load, tokenizer
 from astra_jobs.records.environment import Environment, EnvTool
-from astra_jobs.records.lines import read_lines, write_lines
 from astra_jobs.records.funnel import Dropped
+from astra_jobs.records.lines import read_lines, write_lines
 from astra_jobs.rl.job import prepare
 from astra_jobs.worlds import examples
 from astra_jobs.worlds.questions import draw_question
