@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         tell(result)
         return result.exit_code
     steps: list[int] = []
-    with stopping.told_to_stop(lambda: _give_up(steps)) as told:
-        result = boundary(lambda: _stage(given, os.environ, steps, told.is_set))
+    with stopping.told_to_stop(lambda: _give_up(steps)) as stop:
+        result = boundary(lambda: _stage(given, os.environ, steps, stop))
     return _end(result, steps)
 
 
@@ -55,7 +55,7 @@ def _end(result: JobResult, steps: list[int]) -> int:
 
 def _give_up(steps: list[int]) -> None:
     """End a process whose main thread did not hear SIGTERM; its workload goes on from the last checkpoint."""
-    message = f"told to stop and stuck in a library for {stopping.STUCK_SECONDS:g} s since (its stacks are in the log); it is started again"
+    message = f"told to stop, but stuck in a library for {stopping.STUCK_SECONDS:g} s (its stacks are in the log); it is started again"
     os._exit(_end(failed(Transient("", "Failed", message)), steps))
 
 

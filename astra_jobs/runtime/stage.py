@@ -126,7 +126,8 @@ def _fetch(store: Store, inputs: list[Input], folder: Path) -> dict[str, Path]:
         try:
             found[item.role] = store.fetch(item.artifact, folder / item.role)
         except BadInput as error:
-            raise BadInput(error.where, error.reason, f"input {item.role} from {item.kind}/{item.name} {error.message}") from None
+            message = f"input {item.role} from {item.kind}/{item.name}, {error.where}: {error.message}"
+            raise BadInput(f"inputs.{item.role}", error.reason, message) from None
     return found
 
 

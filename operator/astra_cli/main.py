@@ -1,6 +1,6 @@
 """``astra``: the local cluster's command line. Its words are kubectl's where kubectl has them.
 
-Exit code: 0 done (``run``: every run has succeeded), 1 something failed, 78 bad input (one line each, nothing was started).
+Exit code: 0 done (``run``: every run has succeeded), 1 something failed, 78 bad input (one line each).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from astra_operator.clusters.local_files import Busy
 STATE = Path(".astra")
 ABOUT = """Make tool-using language models: five kinds of runs, carried out on this machine by the reconcile that runs in a cluster.
 
-exit code: 0 done (run: every run has succeeded), 1 something failed, 78 bad input (one line each, nothing was started)"""
+exit code: 0 done (run: every run has succeeded), 1 something failed, 78 bad input (one line each)"""
 EPILOG = """
 examples:
   astra run manifests/quickstart/          the whole pipeline on this machine; the same command goes on after a stop

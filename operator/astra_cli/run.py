@@ -17,13 +17,15 @@ from types import FrameType
 from urllib.parse import unquote, urlparse
 
 from astra_cli.manifests import BadManifests, Manifests, load
+from astra_cli.refusals import Places, line_for, refused, waits
 from astra_cli.report import write_report
 from astra_cli.screen import Screen
 from astra_cli.table import table
 from astra_cli.watch import line_of, moving, state_of
+from astra_jobs.api.errors import EXIT_BAD_INPUT
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local import LocalCluster
-from astra_operator.clusters.local_objects import read_runs
+from astra_operator.clusters.local_objects import read_runs, read_team
 from astra_operator.controller import Controller
 from astra_operator.resolve import references
 from astra_operator.settings import OperatorSettings
@@ -107,7 +109,7 @@ class Session:
 
 
 def run(paths: list[Path], state: Path, screen: Screen, environment: dict[str, str], report: Path | None) -> int:
-    """Carry out ``astra run``; return the exit code: 0 when every run has succeeded, else 1.
+    """Carry out ``astra run``; return the exit code: 0 every run has succeeded, 78 nothing but bad input hindered it, 1 else.
 
     Raises:
         BadManifests: nothing was started.
@@ -119,6 +121,7 @@ def run(paths: list[Path], state: Path, screen: Screen, environment: dict[str, s
     cluster = LocalCluster(state, environment, command=" ".join(["astra", *sys.argv[1:]]), say=screen.say)
     with contextlib.closing(cluster), stopping() as stop:
         keys = apply(cluster, manifests)
+        retry(cluster, keys, screen)
         session = Session(cluster, Controller(cluster, OperatorSettings(poll=5.0, progress_interval=10.0)), screen, keys)
         start = time.monotonic()
         session.drive(stop)
@@ -129,13 +132,11 @@ def run(paths: list[Path], state: Path, screen: Screen, environment: dict[str, s
         runs = session.runs()
         screen.close()
         print(f"\n{table(runs)}")
-        for each in runs:
-            _explain(each)
-        succeeded = all(state_of(each) == "Succeeded" for each in runs)
+        code = _explain(cluster, runs, manifests)
         if stop.asked:
             return 1
         _sum_up(session, time.monotonic() - start)
-        return _report(cluster, runs, report) if succeeded and report is not None else 0 if succeeded else 1
+        return _report(cluster, runs, report) if code == 0 and report is not None else code
 
 
 def apply(cluster: LocalCluster, manifests: Manifests) -> list[RunKey]:
@@ -156,7 +157,8 @@ def apply(cluster: LocalCluster, manifests: Manifests) -> list[RunKey]:
 
 def check_store(manifests: Manifests, state: Path) -> None:
     """Refuse a store folder that cannot be written, before anything is started; buckets are left to the jobs."""
-    url = (manifests.team or {}).get("storeUrl", "")
+    settings = manifests.team if manifests.team is not None else read_team(state, key_of(manifests.runs[0]).namespace)
+    url = settings.get("storeUrl", "")
     if "://" in url and not url.startswith("file://"):
         return
     given = Path(unquote(urlparse(url).path)) if url else state.absolute() / "store"
@@ -167,7 +169,7 @@ def check_store(manifests: Manifests, state: Path) -> None:
             probe.write(b"0" * 4096)
             probe.flush()
     except OSError as error:
-        where = f"{manifests.team_place}: data.storeUrl" if url else str(folder)
+        where = f"{manifests.team_place}: data.storeUrl" if manifests.team_place else "storeUrl"
         raise BadManifests([f'{where}: found "{url or folder}": cannot be written ({error.strerror}); name a folder that can']) from error
 
 
@@ -184,18 +186,44 @@ def mark_up_to_date(session: Session) -> None:
     session.controller.work()
 
 
-def _explain(each: Object) -> None:
-    state = state_of(each)
-    if state != "Succeeded":
-        condition: dict[str, str] = next((item for item in each["status"].get("conditions", []) if item["type"] == "Succeeded"), {})
-        name = f"{each['kind']} {each['metadata']['name']}"
-        print(f"{name}: {condition.get('reason', state)}: {condition.get('message', '')}")
-        if state == "Failed":
-            print(
-                f"{name}: when the cause is mended: astra rerun {name}, then the same command (astra logs {name} shows what its pods said)"
-            )
-        if state == "Suspended":
-            print(f"{name}: astra resume {name} lets it go on with the same command")
+def retry(cluster: LocalCluster, keys: list[RunKey], screen: Screen) -> None:
+    """Let runs that were given up go on: whoever gives the command again may have mended what stopped them."""
+    for key in keys:
+        found = cluster.get_run(*key)
+        if found is not None and state_of(found) == "Failed" and found["status"].get("attempt"):
+            reason = next(item["reason"] for item in found["status"]["conditions"] if item["type"] == "Succeeded")
+            screen.say(f"{key.kind} {key.name} ended with {reason} before; it is tried again from its last checkpoint")
+            cluster.retry(key)
+
+
+def _explain(cluster: LocalCluster, runs: list[Object], manifests: Manifests) -> int:
+    """Say in one line each why runs have not succeeded; return the exit code."""
+    by_key = {key_of(each): each for each in runs}
+    places = Places(manifests.places, manifests.team_place)
+    bad, other = 0, 0
+    for each in runs:
+        state = state_of(each)
+        refusal = refused(each, cluster.children(each["metadata"]["uid"])) if state == "Failed" else None
+        bad += refusal is not None
+        other += state in ("Queued", "Running", "Suspended") or (state == "Failed" and refusal is None)
+        if state == "Succeeded" or (state == "Waiting" and waits(key_of(each), by_key)):
+            continue
+        print(line_for(each, refusal, places) if refusal else _line(each))
+    blocked = [(key, waits(key, by_key)) for key in by_key]
+    for causes in sorted({causes for _, causes in blocked if causes}):
+        names = ", ".join(f"{key.kind} {key.name}" for key, found in blocked if found == causes)
+        print(f"waiting: {names} for {', '.join(f'{key.kind} {key.name}' for key in causes)}")
+    waiting = any(state_of(each) == "Waiting" for each in runs)
+    return 0 if not (bad or other or waiting) else EXIT_BAD_INPUT if bad and not other else 1
+
+
+def _line(each: Object) -> str:
+    state, name = state_of(each), f"{each['kind']} {each['metadata']['name']}"
+    condition: dict[str, str] = next((item for item in each["status"].get("conditions", []) if item["type"] == "Succeeded"), {})
+    text = f"{name}: {condition.get('reason', state)}: {condition.get('message', '')}"
+    if state == "Failed":
+        return f"{text}; the same command tries again from the last checkpoint (astra logs {name} shows what its pods said)"
+    return f"{text}; astra resume {name} lets it go on with the same command" if state == "Suspended" else text
 
 
 def _sum_up(session: Session, seconds: float) -> None:

@@ -89,6 +89,11 @@ class Launch:
         return tuple(item for item in listed if item) if all(listed) else None
 
     @property
+    def made(self) -> datetime:
+        """Return when the launch's request was made."""
+        return parse_time(self.config["metadata"]["creationTimestamp"])
+
+    @property
     def leftovers(self) -> bool:
         """Tell if anything of the launch but its request still exists."""
         return self.workload or bool(self.pods)

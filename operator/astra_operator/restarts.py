@@ -41,13 +41,21 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a running launch is measured by. ``reports`` is by pod name; ``last_sign`` the newest progress known before this pass."""
+    """What a running launch is measured by. ``reports`` is by pod name; ``last_sign`` the newest progress known before this pass.
+
+    ``retry`` is when the user last asked to try the attempt again (the annotation ``astra.dev/retry``).
+    """
 
     limits: Limits
     reports: Reports
     last_sign: datetime | None
     spent: float
     now: datetime
+    retry: datetime | None = None
+
+    def forgiven(self, launch: Launch) -> bool:
+        """Tell if the user asked, after a launch was made, that the attempt be tried again: its end then counts for nothing."""
+        return self.retry is not None and launch.made < self.retry
 
 
 def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None:
@@ -71,11 +79,14 @@ def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None
 def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch, settings: OperatorSettings) -> GiveUp | float:
     """Decide what follows the stage's newest launch, which has ended: nothing, or another after a delay in seconds.
 
-    The limits are today's: raising ``maxRestarts`` or ``deadlineSeconds`` lets a run that was given up go on.
+    The limits are today's: raising ``maxRestarts`` or ``deadlineSeconds`` lets a run that was given up go on. So does a wish to try
+    again, with a fresh budget of restarts and time: what stopped the run may have been mended outside its spec.
     """
     end = stage[-1].end
     assert end is not None, "only an ended launch is followed by another"
-    counted = restarts(everything)
+    if watch.forgiven(stage[-1]):
+        return 0.0
+    counted = restarts([launch for launch in everything if not watch.forgiven(launch)])
     if end.cause == "BadInput":
         return GiveUp(end.reason, end.message)
     if watch.spent > watch.limits.deadline_seconds:

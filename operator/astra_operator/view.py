@@ -1,7 +1,7 @@
 """One run as one pass sees it: what is wanted, what exists, and what follows from both. Pure and computed on demand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from astra_jobs.api.v1alpha1.common import Limits
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator import attempts, restarts
 from astra_operator.clusters.base import Object, parse_time
+from astra_operator.desired import naming
 from astra_operator.frozen import Live, common_of, overlay, spec_model
 from astra_operator.observed import Launch, Observation
 from astra_operator.resolve import Resolution
@@ -120,10 +121,22 @@ class View:
     @cached_property
     def watch(self) -> Watch:
         """What the current launch is measured by."""
-        others = [launch for launch in self.seen.launches if launch is not self.launch or launch.end is not None]
+        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.retry)
+        others = [
+            launch for launch in self.seen.launches if (launch is not self.launch or launch.end is not None) and not watch.forgiven(launch)
+        ]
         progress = self.stored.progress if self.same_attempt and self.current and self.stored.stage == self.current.name else None
         sign = parse_time(progress.time) if progress and progress.time else None
-        return Watch(self.limits, self.reports, sign, restarts.spent(others, self.now), self.now)
+        return replace(watch, last_sign=sign, spent=restarts.spent(others, self.now))
+
+    @cached_property
+    def retry(self) -> datetime | None:
+        """When the user last asked to try a run again that had been given up; a time that cannot be read counts as none."""
+        try:
+            moment = parse_time((self.run["metadata"].get("annotations") or {}).get(naming.RETRY_ANNOTATION, ""))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else None
 
     @cached_property
     def verdict(self) -> GiveUp | float | None:

@@ -100,6 +100,11 @@ class Runs:
         self._records[key]["patches"] |= values
         self._respec(key)
 
+    def annotate(self, key: RunKey, name: str, value: str) -> None:
+        """Set an annotation of a run; its spec and generation stay."""
+        self._records[key]["run"]["metadata"].setdefault("annotations", {})[name] = value
+        self._save(key)
+
     def set_status(self, key: RunKey, status: dict[str, Any]) -> None:
         """Replace a run's status."""
         self._records[key]["run"]["status"] = copy.deepcopy(status)

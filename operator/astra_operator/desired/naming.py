@@ -22,6 +22,7 @@ LABEL_MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = "astra-operator"
 END_ANNOTATION = f"{GROUP}/end"
 LOG_ANNOTATION = f"{GROUP}/last-lines"
+RETRY_ANNOTATION = f"{GROUP}/retry"
 
 
 def attempt_name(kind: Kind, run: str, attempt: int) -> str:

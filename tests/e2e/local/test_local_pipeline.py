@@ -123,14 +123,3 @@ def test_suspend_and_resume_reach_a_run_at_work(tmp_path: Path) -> None:
     assert project.pods() == []
     assert project.astra("resume", "envs")[1] == "EnvSynthesis envs goes on with the next astra run\n"
     assert project.astra()[0] == 0
-
-
-def test_failing_job_is_one_line_with_its_reason(tmp_path: Path) -> None:
-    manifest = PIPELINE.read_text().replace("procedural: {servers: 60}", "mcp: {command: [/bin/true]}")
-    project = Project(tmp_path, manifest)
-    code, output = project.astra("run", "pipeline.yaml")
-    assert code == 1
-    assert "ToolCorpus tools: ToolServerUnavailable: stage collect: " in output
-    assert "ChainSynthesis chains: WaitingForInput: " in output
-    assert "Traceback" not in output
-    assert "report:" not in output

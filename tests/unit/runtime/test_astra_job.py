@@ -92,8 +92,8 @@ def test_a_damaged_input_is_named_with_role_and_run(request_file: RequestFile, j
     error = result().error
     assert error is not None
     assert error.reason == "InputUnavailable"
-    assert error.where.endswith("servers.jsonl")
-    assert "input corpus from ToolCorpus/tools is damaged" in error.message
+    assert error.where == "inputs.corpus"
+    assert error.message.startswith(f"input corpus from ToolCorpus/tools, {made.uri}/servers.jsonl: is damaged (")
 
 
 def test_other_ranks_do_not_commit(request_file: RequestFile, job: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ RequestFile = Callable[..., str]
 
 # The job locks a mutex twice: like a connect inside torch it waits in C, without Python's lock, and no signal wakes it.
 PROGRAM = """
-import ctypes, sys, threading, types
+import ctypes, os, signal, sys, threading, types
 from astra_jobs.runtime import jobs, main, stopping
 
 def deaf(request, inputs, out, ctx):
@@ -23,6 +23,10 @@ def deaf(request, inputs, out, ctx):
     lock(mutex)
     print("stuck", flush=True)
     lock(mutex)
+
+def deaf_later(request, inputs, out, ctx):
+    os.kill(os.getpid(), signal.SIGTERM)
+    deaf(request, inputs, out, ctx)
 
 def slow(request, inputs, out, ctx):
     print("busy", flush=True)
@@ -55,6 +59,7 @@ def stopped(request: str, job: str) -> tuple[int, str, dict[str, object]]:
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.wait()
     return process.returncode, errors, json.loads(Path("result.json").read_text())
 
 
@@ -62,14 +67,19 @@ def test_a_process_stuck_in_a_library_ends_with_75_and_says_where(request_file: 
     code, errors, result = stopped(request_file(), "deaf")
     assert code == 75
     assert result["exitCode"] == 75
-    assert "told to stop and stuck in a library" in str(result["error"])
+    assert "told to stop, but stuck in a library" in str(result["error"])
     assert "in deaf" in errors, "the stacks tell where it was stuck"
-    assert errors.strip().splitlines()[-1].startswith("astra-job: Failed: told to stop")
+    assert errors.strip().splitlines()[-1].startswith("astra-job: Failed: told to stop, but")
 
 
 def test_a_job_that_heard_it_keeps_its_time(request_file: RequestFile) -> None:
     code, errors, result = stopped(request_file(), "slow")
     assert (code, errors, result["outcome"]) == (0, "", "Succeeded")
+
+
+def test_a_process_that_heard_it_and_is_stuck_later_ends_too(request_file: RequestFile) -> None:
+    code, _, result = stopped(request_file(), "deaf_later")
+    assert (code, result["exitCode"]) == (75, 75)
 
 
 @pytest.mark.parametrize("turn", range(2))
