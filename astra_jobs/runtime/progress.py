@@ -1,4 +1,4 @@
-"""How far the job is: a file beside the result, and ``GET /progress`` for an operator that cannot see the file.
+"""How far the job is: a file beside the result, ``GET /progress`` for an operator that cannot see the file, and log lines.
 
 Every update is also the heartbeat by which a hang is told from long work: its time moves only when the job says something.
 """
@@ -18,6 +18,7 @@ from astra_jobs.runtime.shared import strings
 
 MAX_BYTES = 16_384
 _FILE_SECONDS = 0.25
+_LOG_SECONDS = 5.0
 
 
 class FileProgress:
@@ -26,14 +27,26 @@ class FileProgress:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._written = 0.0
+        self._said = (0.0, "")
         self._latest = ProgressReport(step=0, total=0, time=time.time())
 
     def update(self, step: int, total: int, message: str = "", metrics: Metrics | None = None) -> None:
-        """Replace the report; the file follows at most four times a second."""
+        """Replace the report; the file follows at most four times a second, the log every five seconds and at the end."""
         now = time.time()
         self._latest = ProgressReport(step=step, total=total, message=message[:200], metrics=strings(metrics or {}), time=now)
         if now - self._written >= _FILE_SECONDS or step >= total:
             self.write()
+        self._say(now, done=step >= total > 0)
+
+    def _say(self, now: float, done: bool) -> None:
+        """Print the report as a line when one is due and it says something new."""
+        report = self._latest
+        when, before = self._said
+        numbers = " ".join(f"{name}={value}" for name, value in report.metrics.items())
+        text = f"{report.step}/{report.total} {report.message} {numbers}".rstrip()
+        if text != before and (done or now - when >= _LOG_SECONDS):
+            print(time.strftime("%H:%M:%S", time.gmtime(now)), text, flush=True)
+            self._said = (now, text)
 
     def write(self) -> None:
         """Bring the file up to date."""

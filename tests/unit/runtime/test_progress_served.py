@@ -1,10 +1,11 @@
-"""Pollers that go away before they have their answer leave no trace in a pod's log."""
+"""What a job tells on its way: log lines, and answers to pollers that may go away before they have them."""
 
 import socket
 import struct
 import threading
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,12 @@ def test_any_other_failure_is_still_told(monkeypatch: pytest.MonkeyPatch, capfd:
 
     poll_and_vanish(monkeypatch, served._Server, explode)  # type: ignore[arg-type]
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_the_log_tells_first_last_and_nothing_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    progress = FileProgress(tmp_path / "progress.json")
+    for step in range(101):
+        progress.update(step, 100, "learning", {"loss": 0.5})
+    progress.update(100, 100, "learning", {"loss": 0.5})
+    lines = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["0/100 learning loss=0.5", "100/100 learning loss=0.5"]
