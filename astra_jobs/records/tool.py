@@ -1,10 +1,11 @@
 """Tool documents in the OpenAI function form, grouped by server (SPEC 1)."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model, digest_of
+from astra_jobs.api.base import Model, canonical, digest_of
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 
 
@@ -20,8 +21,12 @@ class Tool(Model):
     licence: str = ""
 
     def function(self) -> dict[str, Any]:
-        """Return the OpenAI function schema that goes into a prompt."""
-        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
+        """Return the OpenAI function schema that goes into a prompt.
+
+        The schema's keys are sorted, as they are in files: a prompt must not depend on where its tools were read from.
+        """
+        parameters = json.loads(canonical(self.parameters))
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
 
     def digest(self) -> str:
         """Return the digest of what a model sees of the tool."""
