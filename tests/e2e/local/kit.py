@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 
 class Project:
@@ -17,6 +19,7 @@ class Project:
 
     def __init__(self, folder: Path, manifest: str) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.write(manifest)
 
     def write(self, manifest: str) -> None:
@@ -54,6 +57,36 @@ class Project:
                 continue
         return found
 
+    def reasons(self) -> dict[str, str]:
+        """Return the reason of each run's Succeeded condition."""
+        return {
+            name: next(item["reason"] for item in run["status"]["conditions"] if item["type"] == "Succeeded")
+            for name, run in self.runs().items()
+        }
+
+    def artifact(self, name: str, stage: str) -> Path:
+        """Return the folder with the files of a stage's artifact."""
+        folder = Path(urlparse(self.runs()[name]["status"]["artifacts"][stage]["uri"]).path)
+        (sidecar,) = [path for path in folder.glob("*.json") if path.name != "manifest.json"]
+        return folder.parents[1] / str(json.loads(sidecar.read_text())["data"])
+
+    def launched(self) -> set[str]:
+        """Return every pod that was ever started: those that exist and those of which a log was kept."""
+        state = self.folder / ".astra"
+        return {path.name for path in state.glob("pods/*")} | {path.name for path in state.glob("logs/*/*.log")}
+
+    def steps(self, stage: str) -> int:
+        """Return the progress of a stage's running pods, 0 while there is none; ``stage`` is how their names begin."""
+        found = [0]
+        for path in (self.folder / ".astra/objects/default").glob(f"Pod.{stage}-*.json"):
+            try:
+                pod = json.loads(path.read_text())
+                progress = self.folder / ".astra/pods" / pod["metadata"]["uid"] / "root/progress.json"
+                found.append(json.loads(progress.read_text())["step"] if pod["status"]["phase"] == "Running" else 0)
+            except FileNotFoundError:
+                continue  # it ended between the listing and the look
+        return max(found)
+
     def kill(self, process: subprocess.Popen[str], pods_too: bool) -> None:
         """Kill ``astra run`` with -9, and in half of the cases the process groups of all its pods."""
         os.killpg(process.pid, signal.SIGKILL)
@@ -63,6 +96,18 @@ class Project:
             except ProcessLookupError:
                 continue
         process.communicate()
+
+
+def check_ledger(project: Project, groups: int, steps: int) -> None:
+    """Fail unless every prompt of the RLRun ``astra`` was dispatched, judged and trained once, whatever was killed meanwhile."""
+    lines = (project.artifact("astra", "train") / "prompts.jsonl").read_text().splitlines()
+    ledger = [json.loads(line) for line in lines]
+    assert [entry["number"] for entry in ledger] == list(range(len(ledger))), "a prompt was lost or doubled"
+    assert [entry for entry in ledger if entry["verdict"] == "Dispatched"] == [], "a prompt was left without a verdict"
+    trained = Counter(entry["trained"] for entry in ledger if entry.get("trained") is not None)
+    assert set(trained) <= set(range(1, steps + 1))
+    assert trained, "nothing was trained"
+    assert max(trained.values()) <= groups, "a step trained more groups than it may"
 
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> Any:

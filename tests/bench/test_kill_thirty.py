@@ -1,0 +1,85 @@
+"""Thirty kills -9 at seeded moments over all five kinds: the synthesis ends with the same digests, no prompt is lost or doubled.
+
+Each time ``astra run`` and every pod die at once, as in a power cut; then the same command is given again. Raw outcomes go to
+``results/kill-thirty.jsonl``, one line a kill.
+"""
+
+import json
+import os
+import platform
+import random
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.local.kit import Project, check_ledger
+
+PIPELINE = (Path(__file__).parents[1] / "e2e" / "local" / "tiny" / "pipeline.yaml").read_text()
+RESULTS = Path(__file__).parent / "results" / "kill-thirty.jsonl"
+SYNTHESIS = ("tools", "chains", "envs")
+KILLS, KILLS_EACH = 30, 5
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def stage_now(project: Project) -> str:
+    """Say which stages have a running pod, for the raw output."""
+    names = set()
+    for path in (project.folder / ".astra/objects/default").glob("Pod.*.json"):
+        try:
+            pod = json.loads(path.read_text())
+        except FileNotFoundError:
+            continue
+        if pod["status"].get("phase") == "Running":
+            names.add("{astra.dev/kind}.{astra.dev/stage}".format_map(pod["metadata"]["labels"]))
+    return " ".join(sorted(names))
+
+
+def kill_at(project: Project, seconds: float) -> dict[str, Any]:
+    """Run for some seconds and kill everything; a run that is done by then was not killed."""
+    process = project.start()
+    try:
+        process.communicate(timeout=seconds)
+        return {"seconds": round(seconds, 2), "stage": "", "outcome": f"ended with {process.returncode}"}
+    except subprocess.TimeoutExpired:
+        stage = stage_now(project)
+        project.kill(process, pods_too=True)
+        return {"seconds": round(seconds, 2), "stage": stage, "outcome": "killed"}
+
+
+@pytest.mark.bench
+def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
+    machine = {"cpu": processor(), "cores": os.cpu_count(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+    calm = Project(tmp_path / "calm", PIPELINE)
+    start = time.monotonic()
+    assert calm.astra()[0] == 0
+    seconds = time.monotonic() - start
+    wanted = {name: digest for name, digest in calm.digests().items() if name in SYNTHESIS}
+    lines: list[dict[str, Any]] = []
+    RESULTS.parent.mkdir(exist_ok=True)
+    while killed(lines) < KILLS:
+        seed = len({line["seed"] for line in lines})
+        project, draw = Project(tmp_path / str(seed), PIPELINE), random.Random(seed)
+        for _ in range(min(KILLS_EACH, KILLS - killed(lines))):
+            # Progress is kept from one kill to the next, so the later ones fall into the trainings.
+            lines.append(machine | {"seed": seed} | kill_at(project, draw.uniform(0.05, 0.4) * seconds))
+            if lines[-1]["outcome"] != "killed":
+                break
+        code, output = project.astra()
+        found = {name: digest for name, digest in project.digests().items() if name in SYNTHESIS} if code == 0 else {}
+        lines.append(machine | {"seed": seed, "outcome": "same digests" if found == wanted else "other digests", "exitCode": code})
+        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert code == 0, f"seed {seed}: {output}"
+        assert found == wanted, f"seed {seed}"
+        check_ledger(project, groups=2, steps=2)
+
+
+def killed(lines: list[dict[str, Any]]) -> int:
+    return sum(line["outcome"] == "killed" for line in lines)
