@@ -37,8 +37,9 @@ def stage_now(project: Project) -> str:
             pod = json.loads(path.read_text())
         except FileNotFoundError:
             continue
-        if pod["status"].get("phase") == "Running":
-            names.add("{astra.dev/kind}.{astra.dev/stage}".format_map(pod["metadata"]["labels"]))
+        if pod.get("status", {}).get("phase") == "Running":
+            labels = pod["metadata"]["labels"]
+            names.add(f"{labels['astra.dev/kind']}.{labels['astra.dev/stage']}")
     return " ".join(sorted(names))
 
 
