@@ -4,6 +4,7 @@ Each time ``astra run`` and every pod die at once, as in a power cut; then the s
 ``results/kill-thirty.jsonl``, one line a kill.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -21,7 +22,9 @@ from tests.e2e.local.kit import Project, check_ledger
 PIPELINE = (Path(__file__).parents[1] / "e2e" / "local" / "tiny" / "pipeline.yaml").read_text()
 RESULTS = Path(__file__).parent / "results" / "kill-thirty.jsonl"
 SYNTHESIS = ("tools", "chains", "envs")
-KILLS, KILLS_EACH = 30, 5
+KILLS = 30
+AIMS = ("", "", "SFTRun.train", "RLRun.train", "RLRun.train")
+"""Stages from whose start the moments of a life's kills are counted; progress is kept from one kill to the next."""
 
 
 def processor() -> str:
@@ -43,10 +46,13 @@ def stage_now(project: Project) -> str:
     return " ".join(sorted(names))
 
 
-def kill_at(project: Project, seconds: float) -> dict[str, Any]:
-    """Run for some seconds and kill everything; a run that is done by then was not killed."""
+def kill_at(project: Project, seconds: float, stage: str) -> dict[str, Any]:
+    """Run for some seconds, from the start of a stage if one is named, and kill everything; a run that ends first was not killed."""
     process = project.start()
     try:
+        while stage and stage not in stage_now(project) and process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=0.2)
         process.communicate(timeout=seconds)
         return {"seconds": round(seconds, 2), "stage": "", "outcome": f"ended with {process.returncode}"}
     except subprocess.TimeoutExpired:
@@ -68,9 +74,8 @@ def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
     while killed(lines) < KILLS:
         seed = len({line["seed"] for line in lines})
         project, draw = Project(tmp_path / str(seed), PIPELINE), random.Random(seed)
-        for _ in range(min(KILLS_EACH, KILLS - killed(lines))):
-            # Progress is kept from one kill to the next, so the later ones fall into the trainings.
-            lines.append(machine | {"seed": seed} | kill_at(project, draw.uniform(0.05, 0.4) * seconds))
+        for stage in AIMS:
+            lines.append(machine | {"seed": seed} | kill_at(project, draw.uniform(0.0, 0.15) * seconds, stage))
             if lines[-1]["outcome"] != "killed":
                 break
         code, output = project.astra()

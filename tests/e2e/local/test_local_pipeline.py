@@ -116,7 +116,7 @@ def test_suspend_and_resume_reach_a_run_at_work(tmp_path: Path) -> None:
     assert (code, output) == (0, "EnvSynthesis envs is suspended now, by the astra run that is at work\n")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "EnvSynthesis envs: astra resume EnvSynthesis envs lets it go on" in output
+    assert "astra resume EnvSynthesis envs lets it go on with the same command" in output
     assert project.pods() == []
     assert project.astra("resume", "envs")[1] == "EnvSynthesis envs goes on with the next astra run\n"
     assert project.astra()[0] == 0
