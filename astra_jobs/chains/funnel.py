@@ -10,6 +10,17 @@ from dataclasses import dataclass, field
 
 from astra_jobs.records.funnel import Dropped, FilterCount, Tally
 
+# The judge's seven axes, each a filter of its own (SPEC 2.9).
+AXES: tuple[str, ...] = (
+    "queryUnderstanding",
+    "queryPlanning",
+    "responseUnderstanding",
+    "contextPlanning",
+    "callStatus",
+    "conciseness",
+    "finalAnswer",
+)
+
 # The order of the stages; every report has one row for each, whether it dropped something or not.
 FILTERS: tuple[str, ...] = (
     "authorCannot",
@@ -28,13 +39,7 @@ FILTERS: tuple[str, ...] = (
     "toolNecessity",
     "resultSchema",
     "turnLimit",
-    "queryUnderstanding",
-    "queryPlanning",
-    "responseUnderstanding",
-    "contextPlanning",
-    "callStatus",
-    "conciseness",
-    "finalAnswer",
+    *AXES,
     "meanScore",
     "globalExactDuplicate",
     "globalNearDuplicate",

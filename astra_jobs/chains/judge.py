@@ -14,19 +14,10 @@ from astra_jobs.api.v1alpha1.chains import Judging
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.chain_requests import ConversationVerdict, JudgeConversation
 from astra_jobs.chains.asking import ask_readable
+from astra_jobs.chains.funnel import AXES
 from astra_jobs.chains.verify import Reason
 from astra_jobs.records.conversation import CallRecord, Message
 from astra_jobs.records.tool import Server, Tool
-
-AXES: tuple[str, ...] = (
-    "queryUnderstanding",
-    "queryPlanning",
-    "responseUnderstanding",
-    "contextPlanning",
-    "callStatus",
-    "conciseness",
-    "finalAnswer",
-)
 
 
 async def judge(
