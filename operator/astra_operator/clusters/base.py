@@ -16,7 +16,8 @@ What ``observed`` reads of a Pod, on every cluster:
   ``terminated {exitCode, signal, reason, message, startedAt, finishedAt}``, where ``message`` is the JobResult written to the termination
   message path, and exit codes of signals are 128 + n. The annotation ``astra.dev/last-lines`` may hold the end of the pod's log.
 
-Of a Job or PyTorchJob only ``status.conditions`` with type Failed is read. Times are RFC 3339 in UTC.
+Of a Job or PyTorchJob ``spec.suspend`` (``spec.runPolicy.suspend``), ``status.conditions`` and the completion indexes of an Indexed
+Job are read; of a Kueue Workload its conditions. Times are RFC 3339 in UTC.
 """
 
 from datetime import datetime
@@ -54,6 +55,10 @@ class Unreachable(ClusterError):
     """The cluster did not answer."""
 
 
+class Refused(ClusterError):
+    """The cluster will not have an object (quota, admission, schema, rights): its own words, for the run's condition."""
+
+
 class Cluster(Protocol):
     """The seam between the reconcile and a cluster. Calls are synchronous and raise ``ClusterError`` alone."""
 
@@ -64,7 +69,7 @@ class Cluster(Protocol):
         """Return every run of the five kinds that this cluster is watched for, in any order."""
 
     def children(self, uid: str) -> list[Object]:
-        """Return all ConfigMaps, Jobs, PyTorchJobs and Pods that the run owns, directly or through a workload.
+        """Return all ConfigMaps, Jobs, PyTorchJobs, Pods and Kueue Workloads that the run owns, directly or through a workload.
 
         An object that is being removed stays in the list, with ``deletionTimestamp``, until it and its process are really gone.
         """
@@ -76,6 +81,12 @@ class Cluster(Protocol):
         changes); anything else is left as it is. Exists with another owner: ``Conflict``, and nothing after it is made.
         """
 
+    def admit(self, objects: list[Object], owner: Object) -> None:
+        """Ask if ``apply`` would be let make these objects, making nothing; raises ``Refused`` with the cluster's reason."""
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Tell if objects of a kind can be made here: a PyTorchJob needs the training operator, a Workload means Kueue."""
+
     def delete(self, item: Object) -> None:
         """Start to remove an object, pods of a workload included; nothing happens when it is gone or has another UID."""
 
@@ -84,6 +95,9 @@ class Cluster(Protocol):
 
     def progress(self, pod: Object) -> ProgressReport | None:
         """Ask a running pod how far it is; None when it does not answer in time or not sensibly."""
+
+    def stacks(self, pod: Object) -> str:
+        """Ask a running pod for the stacks of its threads (GET /stacks); empty when it does not answer in time. Untrusted text."""
 
     def team(self, namespace: str) -> dict[str, str]:
         """Return the data of the namespace's ConfigMap ``astra-team`` (see ``settings``), empty when there is none."""

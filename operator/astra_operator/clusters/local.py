@@ -137,6 +137,17 @@ class LocalCluster:
         except (OSError, ValidationError):
             return None
 
+    def admit(self, objects: list[Object], owner: Object) -> None:
+        """Let every object pass: nothing here refuses one; see ``Cluster.admit``."""
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Serve everything but Kueue; see ``Cluster.serves``."""
+        return kind != "Workload"
+
+    def stacks(self, pod: Object) -> str:
+        """Return nothing yet; see ``Cluster.stacks``."""
+        return ""
+
     def team(self, namespace: str) -> dict[str, str]:
         """See ``base.Cluster``."""
         return read_team(self.folder, namespace)

@@ -68,6 +68,17 @@ class MemoryCluster:
     def progress(self, pod: Object) -> ProgressReport | None:
         return self._call("progress", pod["metadata"]["name"], lambda: self.reports.get(pod["metadata"]["name"]))
 
+    def admit(self, objects: list[Object], owner: Object) -> None:
+        """Let every object pass; see ``Cluster.admit``."""
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Serve the training operator and no Kueue; see ``Cluster.serves``."""
+        return kind != "Workload"
+
+    def stacks(self, pod: Object) -> str:
+        """Return nothing; see ``Cluster.stacks``."""
+        return ""
+
     def team(self, namespace: str) -> dict[str, str]:
         return self._call("team", namespace, lambda: dict(self.teams.get(namespace, {})))
 
