@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from astra_jobs.api.artifact import Kind
-from astra_jobs.api.v1alpha1.common import CommonSpec, Resources
+from astra_jobs.api.v1alpha1.common import CommonSpec
+from astra_jobs.api.v1alpha1.pod import Resources
 
 WorkloadType = Literal["Job", "IndexedJob", "PyTorchJob"]
 
@@ -78,7 +79,7 @@ def plan(kind: Kind, spec: dict[str, Any]) -> tuple[PlannedStage, ...]:
 def resources_of(spec: dict[str, Any], stage: str) -> Resources:
     """Return the CPU and memory of a stage's pods: the stage's own entry, else the run's."""
     common = CommonSpec.model_validate({"pod": spec.get("pod", {})})
-    return next((item.resources for item in common.pod.stages if item.stage == stage), common.pod.resources)
+    return common.pod.of_stage(stage).resources
 
 
 def _at(spec: dict[str, Any], path: str) -> Any:

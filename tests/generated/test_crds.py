@@ -178,10 +178,14 @@ def python_of(text: str) -> str:
     """Return a Python expression of a CEL rule, for the few operators that the rules use."""
     text = re.sub(r"\((?:has\([\w.]+\)(?: && )?)+ \? self\.([\w.]+) : ([^)]+)\)", r"read('\1', \2)", text)
     text = re.sub(r"has\(self\.(\w+)\)", r"('\1' in value)", text)
-    return text.replace("||", " or ").replace("&&", " and ")
+    text = re.sub(r"self\.(\w+)", r"value['\1']", text)
+    text = re.sub(r"(value\['\w+'\])\.matches\(", r"re.search(\1, ", text).replace("startsWith", "startswith")
+    return re.sub(r"!(?!=)", " not ", text.replace("||", " or ").replace("&&", " and "))
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.cel], ids=lambda rule: f"{rule.model.__name__}{rule.validator}")
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.cel and ".all(" not in rule.cel], ids=lambda rule: f"{rule.model.__name__}{rule.validator}"
+)
 def test_cel_says_the_same_as_python(rule: Any) -> None:
     """Evaluates the rule's text on the rejected example and on mended ones; the API server's own verdict is tested on a cluster."""
     text = cel_of(rule)
@@ -195,15 +199,23 @@ def test_cel_says_the_same_as_python(rule: Any) -> None:
                 found = found[part]
             return found
 
-        return bool(eval(python_of(text), {"read": read, "value": value}))
+        return bool(eval(python_of(text), {"read": read, "value": value, "re": Matcher}))
 
     assert verdict(rule.rejects) is False
-    for name, other in MENDED[rule.model.__name__]:
+    for name, other in MENDED.get(rule.model.__name__) or MENDED[f"{rule.model.__name__}{rule.validator}"]:
         mended = {**rule.rejects, name: other}
         if other is None:
             del mended[name]
         rule.model.model_validate(mended)
         assert verdict(mended) is True
+
+
+class Matcher:
+    """CEL's matches() for python_of, which turns its arguments around."""
+
+    @staticmethod
+    def search(text: str, pattern: str) -> bool:
+        return re.search(pattern, text) is not None
 
 
 MENDED: dict[str, list[tuple[str, Any]]] = {
@@ -214,6 +226,10 @@ MENDED: dict[str, list[tuple[str, Any]]] = {
     "RandomModel": [("heads", 3), ("kvHeads", None)],
     "SFTRunSpec": [("launcher", None), ("training", {"ranks": 1}), ("training", None)],
     "RLRunSpec": [("launcher", None), ("training", {"ranks": 1}), ("training", {})],
+    "Toleration_one_value": [("operator", "Equal"), ("value", None)],
+    "Toleration_one_key": [("key", "a"), ("operator", "Exists")],
+    "ClaimVolume": [("mountPath", "/astra2"), ("mountPath", "/data/astra")],
+    "SecretVariable": [("name", "RANKS"), ("name", "MY_RANK")],
 }
 
 

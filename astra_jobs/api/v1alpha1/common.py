@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from astra_jobs.api.base import NAME_PATTERN, Model, spec_field
+from astra_jobs.api.base import Model, spec_field
+from astra_jobs.api.v1alpha1.names import ManagerName, Name, ObjectName, QueueName
+from astra_jobs.api.v1alpha1.pod import Pod
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=52)]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$", max_length=20)]
+OPERATOR = "astra.dev/operator"
+
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -32,40 +34,35 @@ class RunReference(Model):
     name: Name = spec_field(about="name of the run in the same namespace")
 
 
-class Resources(Model):
-    """CPU and memory of one pod: admission on a laptop, requests and limits in a cluster."""
-
-    cpu: Quantity = spec_field("1", about="CPU of one pod, as a Kubernetes quantity", unit="cores", operational=True)
-    memory: Quantity = spec_field("2Gi", about="memory of one pod, as a Kubernetes quantity", unit="bytes", operational=True)
-
-
-class StagePod(Model):
-    """What one stage's pods need where it differs from the run's."""
-
-    stage: Literal["collect", "synthesise", "merge", "prepare", "train", "evaluate"] = spec_field(
-        about="stage that these settings are for", operational=True
-    )
-    resources: Resources = spec_field(Resources, about="CPU and memory of the stage's pods", operational=True)
-
-
-class Pod(Model):
-    """The narrow part of a pod that a run may set."""
-
-    resources: Resources = spec_field(Resources, about="CPU and memory of each pod of the run", operational=True)
-    stages: list[StagePod] = spec_field(list, about="other values for single stages, by stage name", operational=True, max_length=6)
-
-
 class Limits(Model):
     """When a run is given up."""
 
     deadline_seconds: int = spec_field(
-        86_400, about="longest time that one attempt may take, waiting not counted", unit="s", operational=True, ge=1
+        86_400, about="longest time that one attempt may take, waiting not counted", unit="s", operational=True, ge=1, le=315_360_000
+    )
+    pending_deadline_seconds: int | None = spec_field(
+        None,
+        about="longest time that one pod may wait to start, time in a queue not counted; left out, there is no such limit",
+        unit="s",
+        operational=True,
+        ge=1,
+        le=315_360_000,
     )
     stall_seconds: int = spec_field(
-        900, about="longest time without progress before the workload is restarted as stuck", unit="s", operational=True, ge=5
+        900,
+        about="longest time without progress before the workload is restarted as stuck",
+        unit="s",
+        operational=True,
+        ge=5,
+        le=315_360_000,
     )
     max_restarts: int = spec_field(
-        3, about="restarts of the whole workload in one attempt before the run is Stalled", unit="restarts", operational=True, ge=0
+        3,
+        about="restarts of the whole workload in one attempt before the run is Stalled; retries of each shard of a sharded stage",
+        unit="restarts",
+        operational=True,
+        ge=0,
+        le=1000,
     )
 
 
@@ -73,9 +70,21 @@ class CommonSpec(Model):
     """Fields that every kind has."""
 
     suspend: bool = spec_field(False, about="true stops the run's pods; false goes on from the last checkpoint", operational=True)
+    managed_by: ManagerName | None = spec_field(
+        None,
+        about=f"controller that carries out the run; any other than {OPERATOR} makes the operator leave it alone; may not change once "
+        "it is set; a laptop refuses others",
+        operational=True,
+    )
     rerun: str = spec_field("", about="any text; a new value starts a new attempt", max_length=200)
     on_input_change: Literal["Finish", "Replace", "Ignore"] = spec_field(
         "Finish", about="what a changed input does to a running attempt: let it end first, replace it at once, or nothing", operational=True
+    )
+    queue: QueueName | None = spec_field(
+        None, about="LocalQueue of Kueue that admits the run's workloads; a laptop refuses it", operational=True
+    )
+    priority_class_name: ObjectName | None = spec_field(
+        None, about="PriorityClass of the run's pods; a laptop refuses it", operational=True
     )
     seed: int = spec_field(0, about="seed of every random stream of the run", ge=0, le=2**53)
     pod: Pod = spec_field(Pod, about="what the run's pods need", operational=True)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import StringConstraints, model_validator
 
 from astra_jobs.api.base import Model, spec_field
-from astra_jobs.api.v1alpha1.common import CommonSpec, Name, ProceduralWorlds, Resource
+from astra_jobs.api.v1alpha1.common import CommonSpec, ProceduralWorlds, Resource
+from astra_jobs.api.v1alpha1.names import Name
 
 Word = Annotated[str, StringConstraints(max_length=4096)]
 

@@ -15,8 +15,9 @@ from pydantic_core import PydanticUndefined
 
 from astra_jobs.api.base import NAME_PATTERN
 from astra_jobs.api.v1alpha1.chains import ChainVerification, Walks
-from astra_jobs.api.v1alpha1.common import ProceduralWorlds
+from astra_jobs.api.v1alpha1.common import CommonSpec, ProceduralWorlds
 from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
+from astra_jobs.api.v1alpha1.pod import RESERVED_PREFIXES, RESERVED_VARIABLES, ROOT, ClaimVolume, Pod, SecretVariable, Toleration
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.api.v1alpha1.sft import SFTRunSpec
 from astra_jobs.api.v1alpha1.training import RandomModel
@@ -41,6 +42,9 @@ class Rule:
 
 
 _OTHER = {"name": "a", "procedural": {"servers": 1}}
+_VOLUME = {"name": "a", "claimName": "a", "mountPath": "/a"}
+_VARIABLE = {"name": "A", "secret": "a", "key": "a"}
+_RESERVED = "|".join((*(f"{prefix}.*" for prefix in RESERVED_PREFIXES), *RESERVED_VARIABLES))
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -69,7 +73,77 @@ RULES: tuple[Rule, ...] = (
         {"model": {"run": {"name": "a"}}, "environments": [{"name": "a"}], "launcher": "Job", "training": {"ranks": 2}},
         cel=ONE_RANK,
     ),
+    Rule(
+        Toleration,
+        "_one_value",
+        "operator Exists takes no value; remove it or use Equal",
+        {"key": "a", "operator": "Exists", "value": "b"},
+        cel='{operator} != "Exists" || {value} == ""',
+    ),
+    Rule(
+        Toleration,
+        "_one_key",
+        "operator Equal needs a key; add it or use Exists",
+        {"effect": "NoSchedule"},
+        cel='{operator} != "Equal" || has(self.key)',
+    ),
+    Rule(
+        ClaimVolume,
+        "_outside",
+        "mountPath must lie outside of /astra, which belongs to the job",
+        _VOLUME | {"mountPath": "/astra/in"},
+        cel=f'self.mountPath != "{ROOT}" && !self.mountPath.startsWith("{ROOT}/")',
+    ),
+    Rule(
+        SecretVariable,
+        "_free",
+        "name is set by the operator or the launcher; choose another variable",
+        _VARIABLE | {"name": "RANK"},
+        cel=f'!self.name.matches("^({_RESERVED})$")',
+    ),
+    Rule(
+        Pod,
+        "_paths_once",
+        "mountPath in volumes must be unique",
+        {"volumes": [_VOLUME, _VOLUME | {"name": "b"}]},
+        cel="!has(self.volumes) || self.volumes.all(a, self.volumes.exists_one(b, b.mountPath == a.mountPath))",
+    ),
+    Rule(
+        Pod,
+        "_volumes_once",
+        "names in volumes must be unique",
+        {"volumes": [_VOLUME, _VOLUME | {"mountPath": "/b"}]},
+        list_keys=("volumes", "name"),
+    ),
+    Rule(
+        Pod, "_variables_once", "names in secretEnv must be unique", {"secretEnv": [_VARIABLE, _VARIABLE]}, list_keys=("secretEnv", "name")
+    ),
+    Rule(
+        Pod,
+        "_pull_secrets_once",
+        "names in imagePullSecrets must be unique",
+        {"imagePullSecrets": [{"name": "a"}, {"name": "a"}]},
+        list_keys=("imagePullSecrets", "name"),
+    ),
+    Rule(
+        Pod,
+        "_stages_once",
+        "stages in stages must be unique",
+        {"stages": [{"stage": "merge"}, {"stage": "merge"}]},
+        list_keys=("stages", "stage"),
+    ),
 )
+
+# What may not change once it is set; there is no twin in Python, because a model never sees the object as it was.
+TRANSITIONS: dict[type[BaseModel], tuple[dict[str, str], ...]] = {
+    CommonSpec: (
+        {
+            "rule": "!has(oldSelf.managedBy) || (has(self.managedBy) && self.managedBy == oldSelf.managedBy)",
+            "message": "managedBy may not change once it is set; make another run",
+            "fieldPath": ".managedBy",
+        },
+    )
+}
 
 NAME_RULES = (
     {"rule": "size(self.metadata.name) <= 52", "message": "metadata.name must have at most 52 characters"},
@@ -111,7 +185,8 @@ def cel_of(rule: Rule) -> str:
 
 def validations_of(model: type[BaseModel]) -> list[dict[str, str]]:
     """Return the x-kubernetes-validations of a model's object."""
-    return [{"rule": cel_of(rule), "message": rule.message} for rule in RULES if rule.model is model and rule.cel]
+    between = [{"rule": cel_of(rule), "message": rule.message} for rule in RULES if rule.model is model and rule.cel]
+    return between + [dict(rule) for base, rules in TRANSITIONS.items() if issubclass(model, base) for rule in rules]
 
 
 def list_keys_of(model: type[BaseModel]) -> dict[str, str]:

@@ -118,6 +118,14 @@ def _leaf(prop: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def map_values(prop: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a map's values, which pydantic files under the pattern of its keys when they have one."""
+    if "patternProperties" not in prop:
+        return dict(prop["additionalProperties"])
+    ((_, values),) = prop["patternProperties"].items()
+    return dict(values)
+
+
 def _convert(annotation: Any, prop: dict[str, Any]) -> dict[str, Any]:
     bare, prop = unwrap(annotation), _plain(prop)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
@@ -127,7 +135,7 @@ def _convert(annotation: Any, prop: dict[str, Any]) -> dict[str, Any]:
         found["items"] = _convert(typing.get_args(bare)[0], prop["items"])
         return found
     if typing.get_origin(bare) is dict:
-        found = {"type": "object", "additionalProperties": _convert(typing.get_args(bare)[1], prop["additionalProperties"])}
+        found = {"type": "object", "additionalProperties": _convert(typing.get_args(bare)[1], map_values(prop))}
         if "maxProperties" in prop:
             found["maxProperties"] = prop["maxProperties"]
         return found

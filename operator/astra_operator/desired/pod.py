@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from astra_jobs.api.v1alpha1.common import Resources
+from astra_jobs.api.v1alpha1.pod import Resources
 
 PROGRESS_PORT = 9464
 ROOT = "/astra"
