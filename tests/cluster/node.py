@@ -1,0 +1,234 @@
+"""A node of a real control plane that runs its pods as processes of this machine.
+
+    python -m tests.cluster.node --kubeconfig FILE --name NAME --folder FOLDER [--cpu 8] [--memory 16Gi] [--pods 110]
+
+Everything it must not forget is in files (see ``astra_operator.clusters.processes``) or in the API server: after ``kill -9`` the same
+command finds its pods running, or their exit codes. What it does not do: isolate anything, enforce limits, pull images, run
+init containers, restart containers, answer exec or attach, post events.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from astra_operator.clusters.base import Object, format_time, parse_time
+from astra_operator.clusters.processes import Kubelet
+from tests.cluster import node_logs, node_pods, node_status
+from tests.cluster.node_api import LOST_CONNECTION, NodeApi, Pods
+
+TICK, BEAT, RETRY = 0.1, 5.0, 1.0
+# What a pod gets from this machine: an image would bring these, and nothing of the user's.
+PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "VIRTUAL_ENV")
+
+
+class NotYet(Exception):
+    """A pod cannot start now; ``reason`` and ``message`` go into its status."""
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class ProcessNode:
+    """Runs the pods that the scheduler bound to it."""
+
+    def __init__(self, api: NodeApi, name: str, folder: Path, capacity: dict[str, str]) -> None:
+        self.api, self.name, self.folder, self.capacity = api, name, folder, capacity
+        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        self.kubelet = Kubelet(folder / "pods", environment | {"OMP_NUM_THREADS": "1", "HOME": str(folder)})
+        self.wake = threading.Event()
+        self.pods = Pods(api, name, self.wake.set)
+        self._written: dict[str, dict[str, Any]] = {}
+        self._removed: set[str] = set()
+        self._retry: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Work until the process is told to end; its pods go on."""
+        port = node_logs.serve(self.folder, self.kubelet, self.pods.named)
+        registered, beaten = False, 0.0
+        while True:
+            self.wake.wait(TICK)
+            self.wake.clear()
+            try:
+                if time.monotonic() - beaten > BEAT:
+                    self.api.beat(self.name)
+                    beaten = time.monotonic()
+                if not registered:
+                    self.api.register(self.described(port))
+                    registered = True
+                self.step()
+            except LOST_CONNECTION as error:
+                print(f"API server: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+
+    def step(self) -> None:
+        """Bring every pod one step on."""
+        self.kubelet.tick()
+        pods = self.pods.now()
+        if pods is None:
+            return
+        for uid in self.kubelet.known():
+            if uid not in pods:
+                self._forget(uid)
+        for pod in pods.values():
+            self._sync(pod)
+
+    def _sync(self, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        if uid in self._removed:
+            return
+        if "deletionTimestamp" in pod["metadata"]:
+            self._end(pod)
+        elif self.kubelet.started(uid):
+            self._tell(pod)
+        elif pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+            self._start(pod)
+
+    def _start(self, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        if time.monotonic() < self._retry.get(uid, 0.0):
+            return
+        try:
+            self._launch(pod)
+        except NotYet as error:
+            self._retry[uid] = time.monotonic() + RETRY
+            self._write(pod, node_status.waiting(pod, error.reason, error.message))
+        else:
+            self._tell(pod)
+
+    def _launch(self, pod: Object) -> None:
+        namespace, image = pod["metadata"]["namespace"], node_pods.box_of(pod)["image"]
+        if image.endswith(node_pods.MISSING_TAG):
+            raise NotYet("ImagePullBackOff", f'Back-off pulling image "{image}"')
+        found, files = {}, {}
+        for need in node_pods.references(pod):
+            item = self.api.get(need.kind, namespace, need.name)
+            if item is None and not need.optional:
+                reason = "ContainerCreating" if need.files else "CreateContainerConfigError"
+                raise NotYet(reason, f'{need.kind.lower()} "{need.name}" not found')
+            texts = {} if item is None else node_pods.texts_of(item)
+            found[need.kind, need.name] = texts
+            if need.files:
+                files[need.name] = texts
+        plain = node_pods.runnable(pod, found, self._master(pod))
+        self.kubelet.start(plain, node_pods.address(pod["metadata"]["uid"]), files)
+
+    def _master(self, pod: Object) -> str | None:
+        """Return the UID of the master that a rank has to find; what an init container waits for in a real pod is waited for here."""
+        name = node_pods.master_of(pod)
+        if name is None or name == pod["metadata"]["name"]:
+            return None if name is None else str(pod["metadata"]["uid"])
+        master = self.api.get("Pod", pod["metadata"]["namespace"], name)
+        if master is None or "deletionTimestamp" in master["metadata"]:
+            raise NotYet("PodInitializing", f"waiting for pod {name}")
+        return str(master["metadata"]["uid"])
+
+    def _tell(self, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        found = self.kubelet.status(uid)
+        before = self._written.get(uid, {}).get("phase")
+        self._write(pod, node_status.ran(pod, found, self.kubelet.last_lines(uid), _now()))
+        if found["phase"] == "Succeeded" and before != "Succeeded":
+            self.kubelet.tidy(uid)
+
+    def _write(self, pod: Object, status: dict[str, Any]) -> None:
+        uid = pod["metadata"]["uid"]
+        if self._written.get(uid) is None and node_status.covers(pod, status):
+            self._written[uid] = status
+        if not _alike(self._written.get(uid), status):
+            self.api.write_status(pod, status)
+            self._written[uid] = status
+
+    def _end(self, pod: Object) -> None:
+        """Stop a deleted pod; its object goes when nothing of it runs any more."""
+        uid = pod["metadata"]["uid"]
+        if self.kubelet.running(uid):
+            self.kubelet.stop(uid)
+            if datetime.now(UTC) >= parse_time(pod["metadata"]["deletionTimestamp"]):
+                self.kubelet.kill(uid)
+            return
+        if self.kubelet.started(uid):
+            if not self.kubelet.gone(uid):
+                return
+            self._tell(pod)
+        self.api.remove(pod)
+        self._removed.add(uid)
+        self.kubelet.forget(uid, self._log_of(pod))
+
+    def _forget(self, uid: str) -> None:
+        """End what the API server knows nothing of any more."""
+        self._written.pop(uid, None)
+        self.kubelet.kill(uid)
+        if self.kubelet.gone(uid):
+            self.kubelet.forget(uid, self.folder / "logs" / f"{uid}.log")
+
+    def _log_of(self, pod: Object) -> Path:
+        """Return where a removed pod's log is kept, for whoever looks into a failed test."""
+        metadata = pod["metadata"]
+        return self.folder / "logs" / metadata["namespace"] / f"{metadata['name']}.{metadata['uid'][:8]}.log"
+
+    def described(self, port: int) -> Object:
+        """Return this node's object."""
+        info = {"kubeletVersion": "v1.37.1-process", "operatingSystem": "linux", "architecture": "amd64", "osImage": "processes"}
+        info |= dict.fromkeys(("bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "machineID", "systemUUID"), "")
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "pods are processes", "lastHeartbeatTime": _now()}
+        return {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": self.name, "labels": {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}},
+            "status": {
+                "capacity": self.capacity,
+                "allocatable": self.capacity,
+                "conditions": [ready | {"lastTransitionTime": _now()}],
+                "addresses": [
+                    {"type": "InternalIP", "address": node_status.NODE_ADDRESS},
+                    {"type": "Hostname", "address": self.name},
+                ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+                "nodeInfo": info,
+            },
+        }
+
+
+def _alike(one: dict[str, Any] | None, other: dict[str, Any]) -> bool:
+    """Tell if two statuses say the same, the times of their conditions aside."""
+
+    def told(status: dict[str, Any]) -> dict[str, Any]:
+        return status | {"conditions": [(item["type"], item["status"]) for item in status.get("conditions", [])]}
+
+    return one is not None and told(one) == told(other)
+
+
+def _now() -> str:
+    return format_time(datetime.now(UTC))
+
+
+def main() -> None:
+    """Run the program."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.node", description=__doc__.splitlines()[0])
+    for name in ("--kubeconfig", "--name", "--folder"):
+        parser.add_argument(name, required=True)
+    for name, value in (("--cpu", "8"), ("--memory", "16Gi"), ("--pods", "110")):
+        parser.add_argument(name, default=value)
+    given = parser.parse_args()
+    folder = Path(given.folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "node.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"--folder: {folder} belongs to a node that runs; give each node a folder of its own")
+        (folder / "node.pid").write_text(str(os.getpid()))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        capacity = {"cpu": given.cpu, "memory": given.memory, "pods": given.pods}
+        ProcessNode(NodeApi(Path(given.kubeconfig)), given.name, folder, capacity).run()
+
+
+if __name__ == "__main__":
+    main()
