@@ -52,7 +52,18 @@ class Gone(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """The cluster did not answer."""
+    """The cluster did not answer, or is overloaded; a write may have happened all the same.
+
+    ``after`` is the time in seconds that the cluster asked callers to stay away (Retry-After), 0 when it named none.
+    """
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Fenced(ClusterError):
+    """This operator may not write to the namespace now: another one holds its Lease, or nobody has renewed it in time."""
 
 
 class Refused(ClusterError):

@@ -1,0 +1,118 @@
+"""What of an object is kept in memory: only what ``observed``, ``status``, ``resolve`` and the index itself read.
+
+Everything that changes without a meaning for a run (counters, probe times, managed fields) is left out, so that such a change
+wakes nobody. Pure; it decides nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from astra_jobs.api.artifact import KINDS
+from astra_jobs.api.base import GROUP
+from astra_operator.clusters.base import Object
+
+_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
+_OWNER = ("apiVersion", "kind", "name", "uid", "controller")
+_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
+_JOB_STATUS = ("startTime", "completedIndexes", "failedIndexes", "failed")
+_POD_STATUS = ("phase", "reason", "message", "startTime", "podIP")
+_POD_CONDITIONS = ("PodScheduled", "DisruptionTarget")
+_STATES = {
+    "waiting": ("reason", "message"),
+    "running": ("startedAt",),
+    "terminated": ("exitCode", "signal", "reason", "message", "startedAt", "finishedAt"),
+}
+# Containers that job pods may be named by; whatever else is in a pod was put there by somebody's admission webhook.
+_CONTAINERS = ("job", "pytorch")
+_PREFIXES = (f"{GROUP}/", "app.kubernetes.io/", "batch.kubernetes.io/job-completion-index", "training.kubeflow.org/", "kueue.x-k8s.io/")
+
+
+def trim(item: Object) -> Object:
+    """Return the part of an object that is kept, without its resourceVersion; raises ``KeyError`` for a kind that is not watched."""
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"]} | _TRIM[item["kind"]](item)
+
+
+def controller_of(item: Object) -> Object | None:
+    """Return the owner reference of the controller of an object, or None."""
+    return next((owner for owner in item["metadata"].get("ownerReferences") or () if owner.get("controller")), None)
+
+
+def _run(item: Object) -> Object:
+    metadata = _metadata(item)
+    if item["metadata"].get("labels"):  # the user's own, unlike a child's
+        metadata["labels"] = item["metadata"]["labels"]
+    return {"metadata": metadata} | _some(item, ("spec", "status"))
+
+
+def _config(item: Object) -> Object:
+    return {"metadata": _metadata(item)} | _some(item, ("data",))
+
+
+def _job(item: Object) -> Object:
+    spec, status = item.get("spec", {}), item.get("status", {})
+    return {"metadata": _metadata(item), "spec": _some(spec, ("suspend",)), "status": _some(status, _JOB_STATUS) | _conditions(status)}
+
+
+def _torch(item: Object) -> Object:
+    policy, status = item.get("spec", {}).get("runPolicy") or {}, item.get("status", {})
+    kept = _some(status, ("startTime", "completionTime")) | _conditions(status)
+    return {"metadata": _metadata(item), "spec": {"runPolicy": _some(policy, ("suspend",))}, "status": kept}
+
+
+def _workload(item: Object) -> Object:
+    return {"metadata": _metadata(item), "status": _conditions(item.get("status", {}))}
+
+
+def _pod(item: Object) -> Object:
+    status = item.get("status", {})
+    kept = _some(status, _POD_STATUS) | _conditions(status, _POD_CONDITIONS)
+    main = _containers(status.get("containerStatuses"))
+    if main:
+        kept["containerStatuses"] = main[:1]
+    stuck = [entry for entry in _containers(status.get("initContainerStatuses")) if "waiting" in entry["state"]]
+    if stuck and kept.get("phase") == "Pending":
+        kept["initContainerStatuses"] = stuck
+    return {"metadata": _metadata(item), "status": kept}
+
+
+def _containers(statuses: Iterable[Object] | None) -> list[Object]:
+    """Return the trimmed states of containers, the job's first."""
+    listed = sorted(statuses or (), key=lambda status: status.get("name") not in _CONTAINERS)
+    return [{"name": status.get("name", ""), "state": _state(status.get("state") or {})} for status in listed]
+
+
+def _state(state: Object) -> Object:
+    return {name: _some(state[name], fields) for name, fields in _STATES.items() if name in state}
+
+
+def _metadata(item: Object) -> Object:
+    metadata = item["metadata"]
+    kept = _some(metadata, _METADATA)
+    for field in ("labels", "annotations"):
+        marks = {key: value for key, value in (metadata.get(field) or {}).items() if key.startswith(_PREFIXES)}
+        if marks:
+            kept[field] = marks
+    owners = [_some(owner, _OWNER) for owner in metadata.get("ownerReferences") or ()]
+    if owners:
+        kept["ownerReferences"] = owners
+    return kept
+
+
+def _conditions(status: Object, kinds: tuple[str, ...] = ()) -> Object:
+    """Return ``{"conditions": …}`` with those of some types, of all when none is named; empty when there are none."""
+    found = [_some(entry, _CONDITION) for entry in status.get("conditions") or () if not kinds or entry.get("type") in kinds]
+    return {"conditions": found} if found else {}
+
+
+def _some(source: Object, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: source[field] for field in fields if source.get(field) is not None}
+
+
+_TRIM: dict[str, Callable[[Object], Object]] = {
+    **dict.fromkeys(KINDS, _run),
+    "ConfigMap": _config,
+    "Job": _job,
+    "PyTorchJob": _torch,
+    "Workload": _workload,
+    "Pod": _pod,
+}

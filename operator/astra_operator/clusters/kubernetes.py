@@ -1,0 +1,299 @@
+"""A real API server behind the protocol of ``base``: looks are answered from the index, writes go out and come back into it.
+
+Whoever runs it feeds the index with events and lists (``resync``). It decides nothing about runs and tries nothing twice.
+Creation decides races: a request or a workload is POSTed, and who finds it there already has lost. Only a ConfigMap that
+exists is changed, by server-side apply, bound to its UID.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.client import ApiClient
+from pydantic import ValidationError
+
+from astra_jobs.api.artifact import Kind
+from astra_jobs.api.result import ProgressReport
+from astra_operator.clusters.base import ClusterError, Conflict, Fenced, Gone, Object, RunKey
+from astra_operator.clusters.index import Index
+from astra_operator.clusters.index_trim import controller_of
+from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
+from astra_operator.clusters.kubernetes_errors import Answer, failure
+from astra_operator.clusters.kubernetes_progress import fetch
+from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource, root
+from astra_operator.desired.naming import MANAGER
+from astra_operator.desired.pod import PROGRESS_PORT
+from astra_operator.settings import TEAM_CONFIG
+
+_PAGE = 500
+_TEAM_SECONDS, _SERVED_SECONDS, _ABSENT_SECONDS = 10.0, 600.0, 30.0
+_POD_BYTES, _POD_SECONDS = 16_384, 2.0
+_WRITER = {"fieldManager": MANAGER}
+
+
+@dataclass(frozen=True)
+class ClusterHooks:
+    """What surrounds a cluster: may it write to a namespace now (the Lease), and who counts calls (verb, resource, code, seconds)."""
+
+    may_write: Callable[[str], bool] = lambda namespace: True
+    on_call: Callable[[str, str, int, float], None] = lambda verb, resource, code, seconds: None
+
+
+class KubernetesCluster:
+    """See ``base.Cluster``. Thread-safe; runs of one key must not be worked on by two threads at once."""
+
+    def __init__(self, api: ApiClient, index: Index, hooks: ClusterHooks | None = None) -> None:
+        self.index = index
+        self._hooks = hooks or ClusterHooks()
+        self._calls = Calls(api, self._hooks.on_call)
+        self._teams: dict[str, tuple[float, dict[str, str]]] = {}
+        self._served: dict[str, tuple[float, frozenset[str]]] = {}
+
+    # ---- looks, from memory
+
+    def get_run(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """See ``base.Cluster``."""
+        return self.index.run(RunKey(kind, namespace, name))
+
+    def list_runs(self) -> list[Object]:
+        """See ``base.Cluster``; costly with thousands of runs."""
+        return self.index.runs()
+
+    def children(self, uid: str) -> list[Object]:
+        """See ``base.Cluster``."""
+        return self.index.children(uid)
+
+    # ---- writes
+
+    def apply(self, objects: list[Object], owner: Object) -> list[str]:
+        """See ``base.Cluster``."""
+        return [item["metadata"]["name"] for item in objects if self._apply_one(_owned(item, owner))]
+
+    def admit(self, objects: list[Object], owner: Object) -> None:
+        """See ``base.Cluster``; a server-side dry run of each creation."""
+        for item in objects:
+            answer = self._create(_owned(item, owner), {"dryRun": "All"})
+            if not answer.good and answer.reason != "AlreadyExists":
+                raise failure(_name(item), answer)
+
+    def delete(self, item: Object) -> None:
+        """See ``base.Cluster``; dependants go in the background."""
+        self._check_lease(item)
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": item["metadata"]["uid"]},
+        }
+        answer = self._send("delete", item, body=options)
+        if answer.code == 409:  # another object has the name now, or the API server lost a race of its own
+            found = self._refresh(item)
+            if found is not None and found["metadata"]["uid"] == item["metadata"]["uid"]:
+                raise failure(_name(item), answer)
+        elif answer.code == 404 or (answer.good and answer.body.get("kind") == "Status"):
+            self.index.remove(item, streamed=False)
+        elif answer.good:
+            self.index.put(answer.body, streamed=False)
+        else:
+            raise failure(_name(item), answer)
+
+    def write_status(self, run: Object, status: dict[str, Any]) -> None:
+        """See ``base.Cluster``; refused by the API server, and tried again, when the run has changed since it was read."""
+        self._check_lease(run)
+        metadata = {field: run["metadata"][field] for field in ("name", "namespace", "uid", "resourceVersion")}
+        body = {"apiVersion": run["apiVersion"], "kind": run["kind"], "metadata": metadata, "status": status}
+        answer = self._send("update", run, "status", body, _WRITER)
+        if answer.good:
+            self.index.put(answer.body, streamed=False)
+            return
+        if answer.code not in (404, 409):
+            raise failure(_name(run), answer)
+        found = self._refresh(run)
+        if found is None or found["metadata"]["uid"] != metadata["uid"]:
+            raise Gone(f"{_name(run)} is gone")
+        raise ClusterError(f"{_name(run)} has changed since it was read")
+
+    def _apply_one(self, item: Object) -> bool:
+        self._check_lease(item)
+        known = self.index.find(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
+        if known is None:
+            answer = self._create(item, {})
+            if answer.good:
+                self.index.put(answer.body, streamed=False)
+                return True
+            if answer.reason != "AlreadyExists":
+                raise failure(_name(item), answer)
+            known = self._refresh(item)
+            if known is None:
+                raise ClusterError(f"{_name(item)} was there and is gone; it is made in the next pass")
+        if not _same_owner(known, item):
+            self._refresh(item)  # memory may be behind: the next pass decides on what is there now
+            raise Conflict(f"{_name(item)} belongs to another owner")
+        if item["kind"] == "ConfigMap" and not _marked(known, item):
+            self._mark(known, item)
+        return False
+
+    def _create(self, item: Object, query: dict[str, str]) -> Answer:
+        # Strict: a field that the API server does not know is a fault of a builder, and would else be dropped in silence.
+        resource, metadata = _resource(item), item["metadata"]
+        query = _WRITER | {"fieldValidation": "Strict"} | query
+        return self._calls.send(Call("create", resource.plural, resource.path(metadata["namespace"]), query, item))
+
+    def _mark(self, known: Object, item: Object) -> None:
+        """Set a ConfigMap's labels and annotations; never makes one, because the UID is named."""
+        metadata = {field: item["metadata"][field] for field in ("name", "namespace", "labels", "annotations") if field in item["metadata"]}
+        metadata["uid"] = known["metadata"]["uid"]
+        body = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata}
+        answer = self._send("patch", item, body=body, query=_WRITER | {"force": "true"})
+        if answer.good:
+            self.index.put(answer.body, streamed=False)
+            return
+        if answer.code in (404, 409):
+            self._refresh(item)
+            raise ClusterError(f"{_name(item)} has changed since it was read")
+        raise failure(_name(item), answer)
+
+    # ---- pods, settings, the API server itself
+
+    def progress(self, pod: Object) -> ProgressReport | None:
+        """See ``base.Cluster``."""
+        body = self._ask(pod, "/progress")
+        try:
+            return ProgressReport.model_validate_json(body) if body else None
+        except ValidationError:
+            return None
+
+    def stacks(self, pod: Object) -> str:
+        """See ``base.Cluster``."""
+        return (self._ask(pod, "/stacks") or b"").decode(errors="replace")
+
+    def team(self, namespace: str) -> dict[str, str]:
+        """See ``base.Cluster``; at most ten seconds old."""
+        until, data = self._teams.get(namespace, (0.0, {}))
+        if time.monotonic() >= until:
+            resource = RESOURCE_OF["ConfigMap"]
+            answer = self._calls.send(Call("get", resource.plural, resource.path(namespace, TEAM_CONFIG)))
+            if not answer.good and answer.code != 404:
+                raise failure(f"ConfigMap {namespace}/{TEAM_CONFIG}", answer)
+            data = answer.body.get("data") or {} if answer.good else {}
+            self._teams[namespace] = (time.monotonic() + _TEAM_SECONDS, data)
+        return dict(data)
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """See ``base.Cluster``; a no is asked again after half a minute, a yes after ten."""
+        until, kinds = self._served.get(api_version, (0.0, frozenset()))
+        if time.monotonic() >= until or (kind not in kinds and time.monotonic() >= until - _SERVED_SECONDS + _ABSENT_SECONDS):
+            answer = self._calls.send(Call("get", "discovery", root(api_version)))
+            if not answer.good and answer.code != 404:
+                raise failure(f"discovery of {api_version}", answer)
+            kinds = frozenset(str(entry["kind"]) for entry in answer.body.get("resources", ()))
+            self._served[api_version] = (time.monotonic() + _SERVED_SECONDS, kinds)
+        return kind in kinds
+
+    def now(self) -> datetime:
+        """See ``base.Cluster``."""
+        return datetime.now(UTC)
+
+    # ---- lists
+
+    def resync(self, namespaces: Iterable[str]) -> tuple[set[RunKey], int]:
+        """List everything watched into the index; return the runs for which it was news, and how many events had been missed."""
+        changed: set[RunKey] = set()
+        missed = 0
+        namespaces = list(namespaces)
+        for resource in RESOURCES:
+            if resource.optional and not self.serves(resource.api_version, resource.kind):
+                continue
+            for namespace in namespaces:
+                keys, late = self.index.replace(resource, namespace, self._pages(resource, namespace))
+                changed |= keys
+                missed += late
+        return changed, missed
+
+    def _pages(self, resource: Resource, namespace: str) -> Iterator[Object]:
+        """List a collection in chunks. A list that expires half-way starts once more: what it brought already does no harm."""
+        query = {"limit": str(_PAGE)} | ({"labelSelector": resource.selector} if resource.selector else {})
+        expired = 0
+        token = ""
+        while True:
+            asked = query | ({"continue": token} if token else {})
+            answer = self._calls.send(Call("list", resource.plural, resource.path(namespace), asked))
+            if answer.code == 410 and expired < 3:
+                expired, token = expired + 1, ""
+                continue
+            if not answer.good:
+                raise failure(f"list of {resource.plural} in {namespace}", answer)
+            yield answer.body
+            token = answer.body["metadata"].get("continue", "")
+            if not token:
+                return
+
+    # ---- inside
+
+    def _check_lease(self, item: Object) -> None:
+        namespace = item["metadata"]["namespace"]
+        if not self._hooks.may_write(namespace):
+            raise Fenced(f"namespace {namespace}: this operator does not hold its Lease, so nothing is written there")
+
+    def _send(
+        self, verb: Verb, item: Object, subresource: str = "", body: Object | None = None, query: dict[str, str] | None = None
+    ) -> Answer:
+        resource, metadata = _resource(item), item["metadata"]
+        path = resource.path(metadata["namespace"], metadata["name"], subresource)
+        call = Call(verb, resource.plural, path, query or {}, body, APPLY if verb == "patch" else "application/json")
+        return self._calls.send(call)
+
+    def _refresh(self, item: Object) -> Object | None:
+        """Read an object into the index; None, and forgotten, when it is gone."""
+        answer = self._send("get", item)
+        if answer.good:
+            self.index.put(answer.body, streamed=False)
+            return answer.body
+        if answer.code != 404:
+            raise failure(_name(item), answer)
+        known = self.index.find(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
+        if known is not None:
+            self.index.remove(known, streamed=False)
+        return None
+
+    def _ask(self, pod: Object, path: str) -> bytes | None:
+        status = pod.get("status", {})
+        if status.get("phase") != "Running" or not status.get("podIP"):
+            return None
+        return fetch(status["podIP"], PROGRESS_PORT, path, _POD_BYTES, _POD_SECONDS)
+
+
+def _owned(item: Object, owner: Object) -> Object:
+    """Return an object as it is sent: in the run's namespace, controlled by it."""
+    run = owner["metadata"]
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": run["name"], "uid": run["uid"]}
+    references = [reference | {"controller": True, "blockOwnerDeletion": True}]
+    return item | {"metadata": item["metadata"] | {"namespace": run["namespace"], "ownerReferences": references}}
+
+
+def _same_owner(known: Object, item: Object) -> bool:
+    controller = controller_of(known)
+    return controller is not None and controller["uid"] == item["metadata"]["ownerReferences"][0]["uid"]
+
+
+def _marked(known: Object, item: Object) -> bool:
+    """Tell if a ConfigMap bears the labels and annotations that it is to have."""
+    return all(
+        (known["metadata"].get(field) or {}).get(key) == value
+        for field in ("labels", "annotations")
+        for key, value in item["metadata"].get(field, {}).items()
+    )
+
+
+def _resource(item: Object) -> Resource:
+    resource = RESOURCE_OF.get(item["kind"])
+    if resource is None:
+        raise ValueError(f"kind {item['kind']} is not in the table of resources; add it to kubernetes_resources")
+    return resource
+
+
+def _name(item: Object) -> str:
+    metadata = item["metadata"]
+    return f"{item['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
