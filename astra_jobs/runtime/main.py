@@ -2,10 +2,12 @@
 
     astra-job in/request.json                                          do one stage
     astra-job inspect report --store URL --runs FILE --out report.html   write the report of finished runs
+    astra-job inspect logs --store URL --run UID --attempt N             print what an attempt's pods have printed
 
 Exit code: 0 done, 75 try again, 78 bad input, 85 stopped after a checkpoint. The first form leaves a JobResult of at most
 4 KiB in ``result.json`` and its progress in ``progress.json``, both in the working directory. SIGTERM asks the job to
-stop (see ``stopping``); SIGUSR1 prints the stacks of all threads to stderr.
+stop (see ``stopping``); SIGUSR1 prints the stacks of all threads to stderr. What the stage prints is kept in the store too (see
+``logs``), unless ASTRA_KEEP_LOGS=no says that whoever runs the pod keeps it.
 """
 
 import contextlib
@@ -19,12 +21,12 @@ from pathlib import Path
 
 from astra_jobs.api.errors import BadInput, Transient
 from astra_jobs.api.result import JobResult
-from astra_jobs.runtime import inspect, stopping
+from astra_jobs.runtime import inspect, logs, stopping, supervise
 from astra_jobs.runtime.errors import boundary, failed, tell
 from astra_jobs.runtime.progress import FileProgress, serve
 from astra_jobs.runtime.stage import Process, read_request, run_stage
 
-USAGE = "astra-job REQUEST.json | astra-job inspect report --store URL [--endpoint URL] --runs FILE --out FILE"
+USAGE = "astra-job REQUEST.json | astra-job inspect report|logs --store URL [--endpoint URL] ..."
 RESULT = Path("result.json")
 PROGRESS = Path("progress.json")
 OUT = Path("out")
@@ -40,10 +42,31 @@ def main(arguments: list[str] | None = None) -> int:
         result = boundary(lambda: inspect.run(given[1:]))
         tell(result)
         return result.exit_code
+    if arguments is None and (code := _watched(given, os.environ)) is not None:
+        return code
     steps: list[int] = []
     with stopping.told_to_stop(lambda: _give_up(steps)) as stop:
         result = boundary(lambda: _stage(given, os.environ, steps, stop))
     return _end(result, steps)
+
+
+def _watched(given: list[str], environment: Mapping[str, str]) -> int | None:
+    """Let a second process keep the log of a stage: return None in the one that does the work, the exit code in the other.
+
+    Whatever is wrong with the request or the environment is for the stage itself to refuse; then nothing is kept.
+    """
+    index = environment.get("JOB_COMPLETION_INDEX") or environment.get("RANK") or "0"
+    if environment.get("ASTRA_KEEP_LOGS", "yes") != "yes" or len(given) != 1 or not index.isdecimal():
+        return None
+    try:
+        place = logs.place_of(read_request(Path(given[0])), int(index))
+    except BadInput:
+        return None
+    keeper = logs.Keeper(place, lambda line: print(line, file=sys.stderr, flush=True))
+    code = supervise.supervise(keeper.add)
+    if code is not None:
+        keeper.close()
+    return code
 
 
 def _end(result: JobResult, steps: list[int]) -> int:
@@ -62,6 +85,8 @@ def _give_up(steps: list[int]) -> None:
 def _stage(given: list[str], environment: Mapping[str, str], steps: list[int], should_stop: Callable[[], bool]) -> JobResult:
     if len(given) != 1 or given[0].startswith("-"):
         raise BadInput("astra-job", "BadInput", f"found arguments {given}; usage: {USAGE}")
+    if environment.get("ASTRA_KEEP_LOGS", "yes") not in {"yes", "no"}:
+        raise BadInput("ASTRA_KEEP_LOGS", "BadInput", f"found {environment['ASTRA_KEEP_LOGS']!r} in the environment; write yes or no")
     faulthandler.register(signal.SIGUSR1)
     process = Process(
         folder=OUT.absolute(),

@@ -20,14 +20,16 @@ def pod_environment(source: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what every pod on this machine inherits.
 
     The interpreter's own folder comes first on PATH, so that tool servers installed beside ``astra`` are found whether or
-    not its virtual environment is active. One thread a process: the machine's cores are given out by requests.
+    not its virtual environment is active. One thread a process: the machine's cores are given out by requests. Logs stay in the
+    state folder, so that pods need not keep them in the store.
     """
     given = os.environ if source is None else source
     kept = {name: value for name, value in given.items() if name in _NAMES or name.startswith(_PREFIXES) or name.lower() in _PROXIES}
     # Not resolved: a virtual environment's python is a link, and its folder is what holds the installed programs.
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, *(part for part in given.get("PATH", os.defpath).split(os.pathsep) if part != programs)])
-    return kept | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    own = {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "ASTRA_KEEP_LOGS": "no"}
+    return kept | own
 
 
 def plain_output(source: Mapping[str, str] | None = None) -> bool:
