@@ -182,6 +182,7 @@ class ProcessNode:
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": self.name, "labels": {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}},
+            "spec": {"taints": [node_status.TAINT]},
             "status": {
                 "capacity": self.capacity,
                 "allocatable": self.capacity,

@@ -1,5 +1,6 @@
 """A process node as tests hold it: started, killed and started again. Its pods end with it, however the test process ends."""
 
+import json
 import os
 import signal
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from astra_operator.clusters.processes import Kubelet
+from tests.cluster.node_status import TAINT
+from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.plane.supervise import Program, Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -15,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 class NodeProcess:
     """``python -m tests.cluster.node`` under a supervisor of its own, which is the last parent of every pod's processes."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, name: str = "process-node", **capacity: str) -> None:
-        self.name, self.folder = name, folder
-        self._command: list[str | Path] = [sys.executable, "-m", "tests.cluster.node", "--kubeconfig", kubeconfig]
+    def __init__(self, plane: ControlPlane, folder: Path, name: str = "process-node", **capacity: str) -> None:
+        plane.require_own()  # the API server has to reach this machine's loopback
+        self.plane, self.name, self.folder = plane, name, folder
+        self._command: list[str | Path] = [sys.executable, "-m", "tests.cluster.node", "--kubeconfig", plane.kubeconfig]
         self._command += ["--name", name, "--folder", folder]
         for key, value in capacity.items():
             self._command += [f"--{key}", value]
@@ -30,6 +34,17 @@ class NodeProcess:
         path = os.pathsep.join([str(ROOT), str(ROOT / "operator")])
         self._program = self._supervisor.start("node", self._command, os.environ | {"PYTHONPATH": path}, ROOT)
         return self
+
+    def namespace(self, prefix: str = "t") -> str:
+        """Make a namespace whose pods run here, and nowhere else."""
+        name = self.plane.namespace(prefix)
+        scheduler = "scheduler.alpha.kubernetes.io"
+        tolerations = json.dumps([{"key": TAINT["key"], "operator": "Exists", "effect": TAINT["effect"]}])
+        self.plane.kubectl(
+            "annotate", "namespace", name, f"{scheduler}/defaultTolerations={tolerations}",
+            f"{scheduler}/node-selector=kubernetes.io/hostname={self.name}",
+        )  # fmt: skip
+        return name
 
     def kill(self) -> None:
         """Kill the node with -9; its pods run on."""
@@ -58,6 +73,14 @@ class NodeProcess:
     def signal(self, pod: dict[str, Any], number: int) -> None:
         """Send a signal to a pod's job, as an accident would."""
         os.kill(self.job_process(pod), number)
+
+    def lose(self, pod: dict[str, Any]) -> None:
+        """Kill all of a pod at once, so that nobody notes an exit code."""
+        os.killpg(int((self.kubelet.home(pod["metadata"]["uid"]) / "pid").read_text()), signal.SIGKILL)
+
+    def processes(self) -> set[int]:
+        """Return every process of this machine."""
+        return {pid for pid, _ in _parents()}
 
 
 def _parents() -> list[tuple[int, int]]:

@@ -6,6 +6,8 @@ from astra_operator.clusters.base import Object
 from tests.cluster.node_pods import box_of
 
 NODE_ADDRESS = "127.0.0.1"
+# Pods of other tests must not run here, however long they have been pending.
+TAINT = {"key": "astra.dev/process-node", "value": "true", "effect": "NoSchedule"}
 
 
 def waiting(pod: Object, reason: str, message: str = "") -> dict[str, Any]:

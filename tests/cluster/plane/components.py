@@ -92,7 +92,8 @@ class Components:
             f"--kubelet-client-key={at / 'kubelet-client.key'}",
             "--kubelet-preferred-address-types=InternalIP",
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
+            # The last two let a namespace choose its nodes by annotation: only such pods reach a process node (see `node_process`).
+            "--enable-admission-plugins=NodeRestriction,PodNodeSelector,PodTolerationRestriction",
             "--allow-privileged=true",
             f"--service-cluster-ip-range={SERVICES}",
             "--service-account-issuer=https://kubernetes.default.svc",

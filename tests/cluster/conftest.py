@@ -1,0 +1,27 @@
+"""Fixtures on top of the control plane that several files of cluster tests use."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cluster.node_process import NodeProcess
+    from tests.cluster.plane.plane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def node(plane: "ControlPlane", tmp_path_factory: pytest.TempPathFactory) -> Iterator["NodeProcess"]:
+    """A node that runs pods as processes of this machine; only pods of ``node.namespace()`` come to it."""
+    from tests.cluster.node_process import NodeProcess
+
+    node = NodeProcess(plane, tmp_path_factory.mktemp("node"), cpu="16", memory="64Gi").start()
+    try:
+        plane.wait_for("the process node is ready", "get", "node", node.name, "--ignore-not-found", "-o", READY)
+        yield node
+    finally:
+        node.stop()
+        plane.kubectl("delete", "node", node.name, "--ignore-not-found")
+
+
+READY = "jsonpath={.status.conditions[?(@.status=='True')].type}"
