@@ -178,7 +178,7 @@ def _check_references(found: Manifests, stored: Iterable[Object]) -> list[str]:
             if reference.target not in by_key:
                 line = document.line_of(value_path(reference.field))
                 problems.append(f"{file}:{line}: {reference.field}: {_dangling(reference, by_key)}")
-        circle = find_cycle(key_of(run), by_key)
+        circle = find_cycle(key_of(run), by_key.get)
         if circle:
             chain = " → ".join(f"{key.kind} {key.name}" for key in circle)
             line = document.line_of(("metadata", "name"))

@@ -8,7 +8,6 @@ import logging
 from astra_operator.clusters.base import Cluster, ClusterError, RunKey, key_of
 from astra_operator.queue import WorkQueue
 from astra_operator.reconcile import Reconciler
-from astra_operator.resolve import dependents
 from astra_operator.settings import OperatorSettings
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class Controller:
         try:
             outcome = self.reconciler.reconcile(key)
             if outcome.changed or outcome.gone:
-                for other in dependents(key, self.cluster.list_runs()):
+                for other in self.reconciler.readers.of(key):
                     self.queue.add(other)
         except ClusterError as error:
             delay = self.queue.fail(key)

@@ -4,6 +4,7 @@ Every pass starts from what the cluster says and takes one step; nothing is kept
 die at any point. A pass is repeated until there is nothing to do but wait.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from astra_jobs.api.errors import BadInput
@@ -12,7 +13,7 @@ from astra_operator.clusters.base import Cluster, Object, RunKey
 from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects, with_end
 from astra_operator.frozen import read_live
 from astra_operator.observed import encode_end, observe
-from astra_operator.resolve import resolve
+from astra_operator.resolve import Readers, resolve
 from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
 from astra_operator.site import Site
 from astra_operator.status import status_of
@@ -21,11 +22,13 @@ from astra_operator.view import View
 
 
 class Reconciler:
-    """Moves runs towards what their specs ask for."""
+    """Moves runs towards what their specs ask for. ``taken`` is told of every step that was taken, by the thread that took it."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, taken: Callable[[View, Step], None] = lambda view, step: None) -> None:
         self.cluster = cluster
         self.settings = settings
+        self.taken = taken
+        self.readers = Readers()
 
     def reconcile(self, key: RunKey) -> "Outcome":
         """Take steps until the run can only wait; raises ``ClusterError`` when a call fails, after which it is simply called again."""
@@ -45,14 +48,16 @@ class Reconciler:
             if not self.apply(view, step):
                 # What the step makes is there already, so the observation was older than the cluster: look again later.
                 return Outcome(self.settings.poll, written)
+            self.taken(view, step)
 
     def observe(self, run: Object) -> View:
         """Read everything that the run's next step depends on."""
+        self.readers.note(run)
         children = self.cluster.children(run["metadata"]["uid"])
         view = View(
             run=run,
             live=read_live(run),
-            resolution=resolve(run, self.cluster.list_runs()),
+            resolution=resolve(run, lambda key: self.cluster.get_run(*key)),
             seen=observe(children),
             team=self._team(run["metadata"].get("namespace", "default")),
             settings=self.settings,

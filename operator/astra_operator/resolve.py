@@ -4,12 +4,12 @@ An input is taken when the run it names has settled: a run that is about to make
 and an attempt opened on that would be done twice.
 """
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from astra_jobs.api.artifact import Artifact, Kind
-from astra_jobs.api.errors import BadInput
 from astra_jobs.api.request import Input
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.stages import product_stage
@@ -39,6 +39,7 @@ REFERENCES: dict[Kind, tuple[ReferenceField, ...]] = {
     ),
 }
 Table = Mapping[Kind, tuple[ReferenceField, ...]]
+Lookup = Callable[[RunKey], Object | None]
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,22 @@ def references(run: Object, table: Table = REFERENCES) -> tuple[Reference, ...]:
     return tuple(found)
 
 
-def resolve(run: Object, runs: Iterable[Object], table: Table = REFERENCES) -> Resolution:
-    """Turn a run's references into inputs; the first that cannot be is what the run waits for."""
-    by_key = {key_of(other): other for other in runs}
-    circle = find_cycle(key_of(run), by_key, table)
+def resolve(run: Object, lookup: Lookup, table: Table = REFERENCES) -> Resolution:
+    """Turn a run's references into inputs; the first that cannot be is what the run waits for. Reads only what the run refers to."""
+    circle = find_cycle(key_of(run), lookup, table)
     if circle:
         return Resolution(
             None, "ReferenceCycle", f"{references(run, table)[0].field}: runs refer to each other in a circle: {_chain(circle)}"
         )
     inputs, waits = [], []
     for reference in references(run, table):
-        wait = _why_wait(reference, by_key, table)
+        target = lookup(reference.target)
+        wait = _why_wait(reference, target, lookup, table)
         if wait:
             waits.append(f"{reference.field}: {wait}")
         else:
-            artifact = Artifact.model_validate(by_key[reference.target]["status"]["artifact"])
+            assert target is not None, "what is not there is waited for"
+            artifact = Artifact.model_validate(target["status"]["artifact"])
             inputs.append(Input(role=reference.role, kind=reference.target.kind, name=reference.target.name, artifact=artifact))
     if waits:
         more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
@@ -99,14 +101,15 @@ def resolve(run: Object, runs: Iterable[Object], table: Table = REFERENCES) -> R
     return Resolution(tuple(inputs))
 
 
-def find_cycle(start: RunKey, by_key: Mapping[RunKey, Object], table: Table = REFERENCES) -> list[RunKey] | None:
+def find_cycle(start: RunKey, lookup: Lookup, table: Table = REFERENCES) -> list[RunKey] | None:
     """Return the shortest circle of references through a run, first and last entry being that run, or None."""
     came_from: dict[RunKey, RunKey] = {}
     edge = [start]
     while edge:
         following = []
         for key in edge:
-            for reference in references(by_key[key], table) if key in by_key else ():
+            run = lookup(key)
+            for reference in references(run, table) if run is not None else ():
                 if reference.target == start:
                     path = [start, key]
                     while path[-1] != start:
@@ -119,9 +122,9 @@ def find_cycle(start: RunKey, by_key: Mapping[RunKey, Object], table: Table = RE
     return None
 
 
-def unsettled(key: RunKey, by_key: Mapping[RunKey, Object], table: Table = REFERENCES, seen: frozenset[RunKey] = frozenset()) -> bool:
+def unsettled(key: RunKey, lookup: Lookup, table: Table = REFERENCES, seen: frozenset[RunKey] = frozenset()) -> bool:
     """Tell if a run, or one that it is made from, is still going to replace the artifact that it shows."""
-    run = by_key.get(key)
+    run = lookup(key)
     if run is None or key in seen:
         return False
     status = run.get("status") or {}
@@ -131,7 +134,7 @@ def unsettled(key: RunKey, by_key: Mapping[RunKey, Object], table: Table = REFER
         return True
     if condition_status(run, "Suspended") == "True" or condition_status(run, "Stalled") == "True":
         return False  # nobody knows when it will move again; what is there is used
-    return any(unsettled(reference.target, by_key, table, seen | {key}) for reference in references(run, table))
+    return any(unsettled(reference.target, lookup, table, seen | {key}) for reference in references(run, table))
 
 
 def condition_status(run: Object, kind: str) -> str:
@@ -140,42 +143,55 @@ def condition_status(run: Object, kind: str) -> str:
     return next((str(item["status"]) for item in conditions if item["type"] == kind), "Unknown")
 
 
-def dependents(key: RunKey, runs: Iterable[Object], table: Table = REFERENCES) -> list[RunKey]:
-    """List the runs that read what a run makes, directly or through others: those whose inputs its news may change."""
-    found: set[RunKey] = {key}
-    runs = list(runs)
-    while True:
-        more = {key_of(run) for run in runs if any(reference.target in found for reference in references(run, table))} - found
-        if not more:
-            return sorted(found - {key})
-        found |= more
+class Readers:
+    """Who reads whom, turned around: kept up as runs are looked at, so that news find their readers without a walk over all runs.
+
+    Thread-safe. A run is noted before it reads, so whoever writes news after that finds it.
+    """
+
+    def __init__(self, table: Table = REFERENCES) -> None:
+        self._table = table
+        self._lock = threading.Lock()
+        self._reads: dict[RunKey, frozenset[RunKey]] = {}
+        self._read_by: dict[RunKey, set[RunKey]] = {}
+
+    def note(self, run: Object) -> None:
+        """Remember what a run reads now."""
+        self._set(key_of(run), frozenset(reference.target for reference in references(run, self._table)))
+
+    def forget(self, key: RunKey) -> None:
+        """Forget a run that is gone; its own readers stay known, for they wait for one of its name."""
+        self._set(key, frozenset())
+
+    def of(self, key: RunKey) -> list[RunKey]:
+        """List the runs that read what a run makes, directly or through others: those whose inputs its news may change."""
+        with self._lock:
+            found, edge = {key}, [key]
+            while edge:
+                edge = [reader for read in edge for reader in self._read_by.get(read, ()) if reader not in found]
+                found.update(edge)
+        return sorted(found - {key})
+
+    def _set(self, key: RunKey, targets: frozenset[RunKey]) -> None:
+        with self._lock:
+            for target in self._reads.pop(key, frozenset()) - targets:
+                self._read_by[target].discard(key)
+                if not self._read_by[target]:
+                    del self._read_by[target]
+            for target in targets:
+                self._read_by.setdefault(target, set()).add(key)
+            if targets:
+                self._reads[key] = targets
 
 
-def check(runs: list[Object], table: Table = REFERENCES) -> list[BadInput]:
-    """Find what can never be resolved among a closed set of runs (a folder of manifests): dangling references and circles."""
-    by_key = {key_of(run): run for run in runs}
-    problems = []
-    for run in runs:
-        for reference in references(run, table):
-            if reference.target not in by_key:
-                problems.append(
-                    BadInput(f"{run['kind']} {key_of(run).name} {reference.field}", "WaitingForInput", _missing(reference, by_key))
-                )
-        circle = find_cycle(key_of(run), by_key, table)
-        if circle:
-            message = f"runs refer to each other in a circle: {_chain(circle)}; remove one of the references"
-            problems.append(BadInput(f"{run['kind']} {key_of(run).name}", "ReferenceCycle", message))
-    return problems
-
-
-def _why_wait(reference: Reference, by_key: Mapping[RunKey, Object], table: Table) -> str:
-    run = by_key.get(reference.target)
+def _why_wait(reference: Reference, run: Object | None, lookup: Lookup, table: Table) -> str:
     if run is None:
-        return _missing(reference, by_key)
+        # What else is there would change with runs that this one has nothing to do with, and cost a write each time.
+        return f'there is no {reference.target.kind} named "{reference.target.name}" in namespace "{reference.target.namespace}"'
     what = f'{reference.target.kind} "{reference.target.name}"'
     if not (run.get("status") or {}).get("artifact"):
         return f"{what} has no artifact yet{_why_idle(run)}"
-    if unsettled(reference.target, by_key, table):
+    if unsettled(reference.target, lookup, table):
         return f"{what} is being made anew"
     return ""
 
@@ -186,13 +202,6 @@ def _why_idle(run: Object) -> str:
         if condition_status(run, kind) == "True":
             return f" ({next(str(item['reason']) for item in run['status']['conditions'] if item['type'] == kind)})"
     return ""
-
-
-def _missing(reference: Reference, by_key: Mapping[RunKey, Object]) -> str:
-    target = reference.target
-    known = sorted(key.name for key in by_key if (key.kind, key.namespace) == (target.kind, target.namespace))
-    there = f"there are: {', '.join(known[:10])}" if known else "there is none of that kind"
-    return f'there is no {target.kind} named "{target.name}" in namespace "{target.namespace}"; {there}'
 
 
 def _chain(circle: list[RunKey]) -> str:

@@ -104,7 +104,7 @@ def test_a_kill_at_any_write_changes_nothing_in_the_end() -> None:
         assert player.cluster.overlaps == []
 
 
-@pytest.mark.parametrize("call", ["get_run", "list_runs", "children", "team"])
+@pytest.mark.parametrize("call", ["get_run", "children", "team"])
 def test_a_failing_read_is_tried_again(call: str) -> None:
     player, left = Player(PACE), [3]
 

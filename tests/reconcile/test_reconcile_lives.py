@@ -68,7 +68,7 @@ def test_a_run_waits_for_its_input_and_names_it(player: Player) -> None:
     assert player.reasons(CHAINS)["InputsReady"] == "False WaitingForInput"
     assert player.reasons(CHAINS)["Reconciling"] == "True WaitingForInput"
     wait = player.message(CHAINS, "InputsReady")
-    assert wait == 'spec.corpus.name: there is no ToolCorpus named "tools" in namespace "default"; there are: other'
+    assert wait == 'spec.corpus.name: there is no ToolCorpus named "tools" in namespace "default"'
     player.put("ToolCorpus")
     player.work()
     assert player.message(CHAINS, "InputsReady") == 'spec.corpus.name: ToolCorpus "tools" has no artifact yet'
