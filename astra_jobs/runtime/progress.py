@@ -1,10 +1,14 @@
 """How far the job is: a file beside the result, ``GET /progress`` for an operator that cannot see the file, and log lines.
 
 Every update is also the heartbeat by which a hang is told from long work: its time moves only when the job says something.
+``GET /stacks`` tells what each thread of a hung job is doing. It is answered from a thread of its own, so a main thread that loops or
+waits does not matter; a library that keeps Python's lock silences both, and the operator then ends the job without them.
 """
 
+import faulthandler
 import json
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,20 +79,30 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+def stacks() -> bytes:
+    """Return the stacks of all threads as text; of more than 16 KB the end, where the main thread is."""
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        return file.read()[-MAX_BYTES:]
+
+
 def serve(progress: FileProgress, address: str, port: int) -> ThreadingHTTPServer:
-    """Answer ``GET /progress`` from a background thread; the caller shuts it down."""
+    """Answer ``GET /progress`` and ``GET /stacks`` from background threads; the caller shuts it down."""
+    pages = {"/progress": ("application/json", progress.encoded), "/stacks": ("text/plain; charset=utf-8", stacks)}
 
     class Handler(BaseHTTPRequestHandler):
-        """One endpoint."""
+        """Two pages."""
 
         def do_GET(self) -> None:
-            """Answer with the last report."""
-            if self.path != "/progress":
+            """Answer with the last report, or with what every thread does now."""
+            if self.path not in pages:
                 self.send_error(404)
                 return
-            data = progress.encoded()
+            kind, page = pages[self.path]
+            data = page()
             self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
