@@ -10,56 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from astra_cli import logs as log_reader
+from astra_cli.choose import one_run, selected
 from astra_cli.describe import text_of
 from astra_cli.manifests import load
 from astra_cli.report import write_report
+from astra_cli.state import state_of
 from astra_cli.table import full_name, table
-from astra_cli.watch import state_of
-from astra_jobs.api.artifact import KINDS, Kind
 from astra_jobs.api.errors import BadInput
-from astra_operator.clusters.base import Object, RunKey, format_time, key_of
+from astra_operator.clusters.base import RunKey, format_time, key_of
 from astra_operator.clusters.local_files import Busy, take_lock
 from astra_operator.clusters.local_objects import Runs, complete_team, leave_intent, read_runs, read_team
-from astra_operator.crdgen.names import kind_named
 from astra_operator.settings import OperatorSettings, parse_team
 from astra_operator.site import Site
-
-
-def selected(options: argparse.Namespace, runs: list[Object]) -> tuple[Kind | None, str | None]:
-    """Read KIND, NAME, KIND NAME or KIND/NAME."""
-    words = [part for word in options.run for part in word.split("/") if part]
-    if len(words) > 2:
-        raise BadInput(" ".join(options.run), "BadInput", "name one run as KIND NAME or KIND/NAME")
-    if not words:
-        return None, None
-    kind = kind_named(words[0])
-    if kind is None and len(words) == 2:
-        raise BadInput(words[0], "BadInput", f"unknown kind; write one of {', '.join(KINDS)}")
-    if kind is None or (len(words) == 1 and kind not in {run["kind"] for run in runs}):
-        return None, words[0]
-    return kind, words[1] if len(words) == 2 else None
-
-
-def one_run(options: argparse.Namespace, runs: list[Object]) -> Object:
-    """Return the run that the options name."""
-    here = [run for run in runs if run["metadata"]["namespace"] == options.namespace]
-    kind, name = selected(options, here)
-    found = [run for run in here if name in (None, run["metadata"]["name"]) and kind in (None, run["kind"])]
-    if len(found) == 1 and name is not None:
-        return found[0]
-    known = ", ".join(f"{run['kind']}/{run['metadata']['name']}" for run in here) or "none; apply manifests with astra run"
-    problem = "there is no such run" if not found else "more than one run has this name" if name else "name one run"
-    raise BadInput(" ".join(options.run), "BadInput", f"{problem}; there are: {known}")
 
 
 def get(options: argparse.Namespace) -> int:
     """Print the table or the objects."""
     runs = read_runs(options.state)
     here = [run for run in runs if options.all_namespaces or run["metadata"]["namespace"] == options.namespace]
-    kind, name = selected(options, here)
+    kind, name = selected(options.run, here)
     found = [run for run in here if name in (None, run["metadata"]["name"]) and kind in (None, run["kind"])]
     if name is not None and not found:
-        one_run(options, runs)
+        one_run(options.run, options.namespace, runs)
     if options.output == "json":
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif options.output == "yaml":
@@ -81,7 +53,7 @@ def _yaml(item: Mapping[str, Any]) -> str:
 
 def describe(options: argparse.Namespace) -> int:
     """Print one run."""
-    print(text_of(one_run(options, read_runs(options.state)), options.state))
+    print(text_of(one_run(options.run, options.namespace, read_runs(options.state)), options.state))
     return 0
 
 
@@ -128,7 +100,7 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace, values: dict[str, Any], what: str) -> int:
-    run = one_run(options, read_runs(options.state))
+    run = one_run(options.run, options.namespace, read_runs(options.state))
     key = RunKey(run["kind"], run["metadata"]["namespace"], run["metadata"]["name"])
     who = {"pid": 0, "since": format_time(datetime.now(UTC)), "command": " ".join(["astra", *sys.argv[1:]])}
     try:
@@ -144,7 +116,7 @@ def _change(options: argparse.Namespace, values: dict[str, Any], what: str) -> i
 
 def logs(options: argparse.Namespace) -> int:
     """Print logs."""
-    run = one_run(options, read_runs(options.state))
+    run = one_run(options.run, options.namespace, read_runs(options.state))
     newest = (run["status"].get("attempt") or {}).get("number", 1)
     reader = log_reader.Reader(options.state, run, options.attempt or newest)
     reader.print_new()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from astra_cli.manifests import value_path
-from astra_cli.watch import state_of
+from astra_cli.state import state_of
 from astra_cli.yaml12 import Document
 from astra_jobs.api.result import ErrorInfo
 from astra_operator.clusters.base import Object, RunKey, key_of

@@ -20,8 +20,9 @@ from astra_cli.manifests import BadManifests, Manifests, load
 from astra_cli.refusals import Places, line_for, refused, waits
 from astra_cli.report import write_report
 from astra_cli.screen import Screen
+from astra_cli.state import moving, state_of
 from astra_cli.table import table
-from astra_cli.watch import line_of, moving, state_of
+from astra_cli.watch import line_of
 from astra_jobs.api.errors import EXIT_BAD_INPUT
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local import LocalCluster

@@ -1,15 +1,12 @@
-"""One run as a person watches it: its state in a word, the stage, how far, how long still."""
+"""One run of the local cluster as a person watches it: its state, the stage, how far, how long still."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from astra_cli.state import State, state_of, succeeded
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local import LocalCluster
 from astra_operator.observed import Launch, observe
 from astra_operator.progress import measure
-from astra_operator.resolve import condition_status, references
-
-State = Literal["Waiting", "Queued", "Running", "Succeeded", "Failed", "Suspended"]
 
 
 @dataclass(frozen=True)
@@ -34,44 +31,9 @@ class Line:
         return f"{self.key.kind} {self.key.name}"
 
 
-def _succeeded(run: Object) -> dict[str, str]:
-    conditions = (run.get("status") or {}).get("conditions", [])
-    return next((item for item in conditions if item["type"] == "Succeeded"), {})
-
-
-def observed(run: Object) -> bool:
-    """Tell if the status speaks of the newest spec."""
-    return bool((run.get("status") or {}).get("observedGeneration", 0) >= run["metadata"]["generation"])
-
-
-def state_of(run: Object) -> State:
-    """Return a run's state in one word."""
-    if not observed(run):
-        return "Queued"
-    condition = _succeeded(run)
-    ended: dict[str, State] = {"True": "Succeeded", "False": "Failed"}
-    if condition.get("status") in ended:
-        return ended[condition["status"]]
-    if condition_status(run, "Suspended") == "True" and condition_status(run, "Reconciling") != "True":
-        return "Suspended"
-    if condition.get("reason") in ("WaitingForInput", "ReferenceCycle"):
-        return "Waiting"
-    return "Running" if condition.get("reason") == "Running" else "Queued"
-
-
-def moving(run: Object, by_key: dict[RunKey, Object]) -> bool:
-    """Tell if a run may still change by itself: it works, or it waits for one that does."""
-    state = state_of(run)
-    if state == "Waiting":
-        return any(moving(by_key[item.target], by_key) for item in references(run) if item.target in by_key)
-    if state == "Succeeded":
-        return condition_status(run, "Reconciling") == "True"
-    return state in ("Queued", "Running")
-
-
 def line_of(cluster: LocalCluster, run: Object) -> Line:
     """Return what to show of a run now; progress comes from its pods' own files."""
-    condition, status = _succeeded(run), run.get("status") or {}
+    condition, status = succeeded(run), run.get("status") or {}
     line = Line(
         key_of(run),
         state_of(run),

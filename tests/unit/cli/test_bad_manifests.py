@@ -110,7 +110,7 @@ def test_paths_that_hold_nothing(name: str, words: str, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["describe", "nobody"], "nobody: there is no such run; there are: none"),
+        (["describe", "nobody"], "nobody: there is no such run; in namespace default there are: none"),
         (["describe", "nokind", "x"], "nokind: unknown kind; write one of ToolCorpus"),
         (["suspend", "sft", "x", "y"], "sft x y: name one run as KIND NAME or KIND/NAME"),
         (["report"], "no run has made anything yet"),

@@ -3,7 +3,8 @@
 import pytest
 
 from astra_cli.screen import PLAIN_SECONDS, BarScreen, LineScreen, detail
-from astra_cli.watch import Line, moving, state_of
+from astra_cli.state import moving, state_of
+from astra_cli.watch import Line
 from astra_operator.clusters.base import RunKey, key_of
 
 KEY = RunKey("SFTRun", "default", "base")
