@@ -1,7 +1,6 @@
 """Session fixtures for tests on a real control plane. Nothing is built or started before a test asks for it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +27,24 @@ def plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         plane.stop(keep_logs=failed)
         if failed:
             say(f"control plane: logs are in {folder / 'logs'}")
+
+
+@pytest.fixture(scope="session")
+def kueue(plane: "ControlPlane") -> "ControlPlane":
+    """The control plane with Kueue on it from here on; Jobs without a queue label are not its business."""
+    from tests.cluster.plane.kueue import start_kueue
+
+    start_kueue(plane)
+    return plane
+
+
+@pytest.fixture(scope="session")
+def kwok(plane: "ControlPlane") -> "ControlPlane":
+    """The control plane with one node of kwok, tainted, so that only pods come there that tolerate `kwok.x-k8s.io/node`."""
+    from tests.cluster.plane.addons import start_kwok
+
+    start_kwok(plane)
+    return plane
 
 
 def _speaker(config: pytest.Config):

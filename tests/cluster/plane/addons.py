@@ -1,35 +1,42 @@
-"""What runs on top of the control plane: our CRDs, the training operator with its webhook, Kueue with its webhooks, kwok.
+"""What runs on top of the control plane: our CRDs, the training operator, kwok. Kueue has a module of its own.
 
-Each runs under the rights of its own service account, as in a cluster. Webhooks are reached by URL on loopback with certificates of the
-test's authority, so no Service network, DNS or /etc/hosts is needed.
+The training operator runs under the rights of its own service account, as in a cluster; kwok, which plays nodes, as administrator.
 """
 
-import base64
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from ruamel.yaml import YAML
+from typing import TYPE_CHECKING
 
 from tests.cluster.plane import tools
 from tests.cluster.plane.access import free_ports, listens, wait_for
-from tests.cluster.plane.certs import Authority
+from tests.cluster.plane.manifests import Webhooks, documents, in_namespace, namespace
 
 if TYPE_CHECKING:
     from tests.cluster.plane.plane import ControlPlane
 
 CRDS = Path(__file__).parents[3] / "crds"
 TRAINING = "training-operator"
-# The operator's certificate rotator only asks whether this file exists, under this fixed name; the web server reads its own folder.
+# The operator's certificate rotator only asks whether this file exists, under this fixed name; its web server reads a folder of its own.
 MARK = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
-# Replaces an init container whose image cannot be pulled in tests; the name of the master becomes resolvable when its pod is made.
+# In place of an init container whose image cannot be pulled in tests; it waits until the master's name has an address.
 INIT_CONTAINER = """
 - name: init-pytorch
   image: astra-jobs:test
-  command: [python, -c]
-  args: ["import socket, time\\nfor _ in range(300):\\n  try: socket.getaddrinfo('{{.MasterAddr}}', None); break\\n  except OSError: time.sleep(1)\\nelse: raise SystemExit('no address of {{.MasterAddr}}')"]
   securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+  command: [python, -c]
+  args:
+    - |
+      import socket, time
+      for _ in range(300):
+          try:
+              socket.getaddrinfo("{{.MasterAddr}}", None)
+              break
+          except OSError:
+              time.sleep(1)
+      else:
+          raise SystemExit("no address of {{.MasterAddr}}")
 """
+KWOK = "kwok.x-k8s.io/node"
 
 
 def install_crds(plane: "ControlPlane") -> None:
@@ -42,32 +49,22 @@ def install_crds(plane: "ControlPlane") -> None:
 
 
 def start_training_operator(plane: "ControlPlane") -> None:
-    """Start the training operator and wait until its webhook answers."""
+    """Start the training operator and wait until its webhook listens."""
     folder = tools.ensure(TRAINING)
+    base = folder / "manifests/manifests/base"
     home = plane.folder / TRAINING
-    serving = home / "k8s-webhook-server" / "serving-certs"
-    serving.mkdir(parents=True)
-    # The rotator looks for its own names in both certificates before it accepts them, and wants an RSA key.
-    authority = Authority("training-operator-ca", use_rsa=True)
-    server = authority.server("training-operator", ["training-operator.kubeflow.svc"])
-    server.write(serving / "tls.crt", serving / "tls.key")
     port, probe = free_ports(2)
-    secret = {"ca.crt": authority.pair.certificate, "ca.key": authority.pair.key, "tls.crt": server.certificate, "tls.key": server.key}
-    hooks = url_webhooks(documents(folder / "manifests/manifests/base/webhook/manifests.yaml"), port, authority, {"pytorchjobs"})
-    hooks[0]["metadata"]["name"] = "validator.training-operator.kubeflow.org"
-    rights = [each for path in sorted((folder / "manifests/manifests/base/rbac").glob("*.yaml")) for each in documents(path)]
+    hooks = Webhooks.of("kubeflow", TRAINING, "training-operator-ca", port)
+    hooks.serve_from(home / "k8s-webhook-server" / "serving-certs")
+    (configuration,) = documents(base / "webhook/manifests.yaml")
     plane.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "training-operator-webhook-cert", "namespace": "kubeflow"},
-            "data": {name: base64.b64encode(data).decode() for name, data in secret.items()},
-        },
-        *[in_namespace(each, "kubeflow") for each in rights],
-        *hooks,
+        namespace("kubeflow"),
+        hooks.secret("training-operator-webhook-cert"),
+        *[in_namespace(each, "kubeflow") for each in documents(*sorted((base / "rbac").glob("*.yaml")))],
+        hooks.configuration(configuration, "validator.training-operator.kubeflow.org", {"pytorchjobs"}),
     )
-    _touch_mark()
+    MARK.parent.mkdir(parents=True, exist_ok=True)
+    MARK.touch()
     template = home / "init-container.yaml"
     template.write_text(INIT_CONTAINER)
     command = [
@@ -81,37 +78,39 @@ def start_training_operator(plane: "ControlPlane") -> None:
         f"--webhook-server-port={port}",
         f"--pytorch-init-container-template-file={template}",
     ]
-    kubeconfig = plane.user_kubeconfig("system:serviceaccount:kubeflow:training-operator", groups=["system:serviceaccounts"])
-    environment = dict(os.environ) | {"KUBECONFIG": str(kubeconfig), "TMPDIR": str(home)}
+    account = plane.user_kubeconfig("system:serviceaccount:kubeflow:training-operator", groups=["system:serviceaccounts"])
+    environment = dict(os.environ) | {"KUBECONFIG": str(account), "TMPDIR": str(home)}
     program = plane.supervisor.start(TRAINING, command, environment)
     wait_for("the training operator's webhook listens", lambda: program.require() or listens(port), 60)
 
 
-def _touch_mark() -> None:
-    MARK.parent.mkdir(parents=True, exist_ok=True)
-    MARK.touch()
+def start_kwok(plane: "ControlPlane", nodes: int = 1, tainted: bool = True, stages: tuple[Path, ...] = ()) -> None:
+    """Start kwok with large nodes `kwok-0` … that play pods: those of a Job end with success, the others run.
+
+    Only pods that tolerate the taint `kwok.x-k8s.io/node` come there unless `tainted` is off. `stages` are more Stage files for kwok;
+    a file called like one of kwok's own (pod-complete.yaml, say) takes its place.
+    """
+    plane.require_own()
+    folder = tools.ensure("kwok")
+    own = {path.name: path for path in sorted(folder.glob("manifests/kustomize/stage/*/fast/*.yaml")) if path.name != "kustomization.yaml"}
+    chosen = own | {path.name: path for path in stages}
+    taints = [{"key": KWOK, "value": "fake", "effect": "NoSchedule"}] if tainted else []
+    for number in range(nodes):
+        name = f"kwok-{number}"
+        labels = {KWOK: "fake", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+        plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}})
+    command = [
+        str(folder / "kwok"),
+        f"--kubeconfig={plane.user_kubeconfig('kwok', groups=['system:masters'])}",
+        f"--manage-nodes-with-label-selector={KWOK}=fake",
+        "--node-lease-duration-seconds=40",
+        *[f"--config={path}" for path in chosen.values()],
+    ]
+    program = plane.supervisor.start("kwok", command, dict(os.environ) | {"HOME": str(plane.folder)})
+    for number in range(nodes):
+        plane.wait_for(f"node kwok-{number} is ready", *_ready_query(f"kwok-{number}"))
+    program.require()
 
 
-def documents(path: Path) -> list[dict[str, Any]]:
-    """The objects of a YAML file."""
-    return [each for each in YAML(typ="safe", pure=True).load_all(path.read_text()) if each]
-
-
-def in_namespace(item: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """An object of a kustomize base as it is in `namespace`: itself when it has one, and the service accounts that it binds."""
-    if item["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
-        item["metadata"]["namespace"] = namespace
-    for subject in item.get("subjects", []):
-        subject["namespace"] = namespace
-    return item
-
-
-def url_webhooks(items: list[dict[str, Any]], port: int, authority: Authority, resources: set[str]) -> list[dict[str, Any]]:
-    """Webhook configurations that call 127.0.0.1 instead of a Service, for the given resources only."""
-    bundle = base64.b64encode(authority.pair.certificate).decode()
-    for item in items:
-        kept = [hook for hook in item["webhooks"] if {each for rule in hook["rules"] for each in rule["resources"]} & resources]
-        for hook in kept:
-            hook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{hook['clientConfig']['service']['path']}", "caBundle": bundle}
-        item["webhooks"] = kept
-    return items
+def _ready_query(node: str) -> tuple[str, ...]:
+    return ("get", "node", node, "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')
