@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from astra_jobs.api.artifact import Kind
-from astra_jobs.api.v1alpha1.common import CommonSpec
-from astra_jobs.api.v1alpha1.pod import Resources
 
 WorkloadType = Literal["Job", "IndexedJob", "PyTorchJob"]
 
@@ -50,7 +48,6 @@ class PlannedStage:
     workload: WorkloadType
     width: int
     product: bool
-    resources: Resources
     unread: str = ""
 
     @property
@@ -72,14 +69,8 @@ def plan(kind: Kind, spec: dict[str, Any]) -> tuple[PlannedStage, ...]:
             continue
         workload: WorkloadType = "Job" if stage.workload == "PyTorchJob" and spec.get("launcher") == "Job" else stage.workload
         width = int(_at(spec, stage.width)) if stage.width else 1
-        planned.append(PlannedStage(stage.name, workload, width, stage.product, resources_of(spec, stage.name), stage.unread))
+        planned.append(PlannedStage(stage.name, workload, width, stage.product, stage.unread))
     return tuple(planned)
-
-
-def resources_of(spec: dict[str, Any], stage: str) -> Resources:
-    """Return the CPU and memory of a stage's pods: the stage's own entry, else the run's."""
-    common = CommonSpec.model_validate({"pod": spec.get("pod", {})})
-    return common.pod.of_stage(stage).resources
 
 
 def _at(spec: dict[str, Any], path: str) -> Any:

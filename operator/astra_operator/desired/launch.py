@@ -12,7 +12,7 @@ from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.request import Input, StageRequest
 from astra_operator.desired import launchers, naming
 from astra_operator.desired.pod import PodNeeds
-from astra_operator.frozen import Frozen, stage_digest
+from astra_operator.frozen import Frozen, common_of, stage_digest
 from astra_operator.stages import PlannedStage
 
 Object = dict[str, Any]
@@ -48,13 +48,26 @@ def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Ob
     stage = launch.stage
     name = naming.workload_name(frozen.kind, run.name, frozen.number, stage.name, launch.restart)
     labels = _labels(run, frozen) | {naming.LABEL_STAGE: stage.name, naming.LABEL_RESTART: str(launch.restart)}
-    needs = PodNeeds(name, frozen.image, stage.resources, labels, store_secret=frozen.store_secret)
+    common = common_of(launch.spec)
+    needs = PodNeeds(
+        name,
+        frozen.image,
+        labels,
+        pod=common.pod.of_stage(stage.name),
+        store_secret=frozen.store_secret,
+        priority_class=common.priority_class_name or "",
+    )
     request = _config(name, labels, {"request.json": _text(_request(run, frozen, launch).to_dict())})
+    workload = _workload(name, needs, stage, common.limits.max_restarts)
+    return request, launchers.queued(workload, common.queue) if common.queue else workload
+
+
+def _workload(name: str, needs: PodNeeds, stage: PlannedStage, retries: int) -> Object:
     if stage.workload == "PyTorchJob":
-        return request, launchers.pytorch_job(name, replace(needs, container="pytorch"), stage.width)
+        return launchers.pytorch_job(name, replace(needs, container="pytorch"), stage.width)
     if stage.workload == "IndexedJob":
-        return request, launchers.indexed_job(name, needs, stage.width)
-    return request, launchers.job(name, needs)
+        return launchers.indexed_job(name, needs, stage.width, retries)
+    return launchers.job(name, needs)
 
 
 def with_end(request: Object, end: str) -> Object:

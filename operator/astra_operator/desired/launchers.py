@@ -1,10 +1,13 @@
 """The three workloads: Job, Indexed Job, PyTorchJob.
 
-None of them retries by itself: one dead rank or shard ends the launch, and the reconcile decides what follows.
+A Job and a PyTorchJob never retry by themselves: one dead rank ends the launch, and the reconcile decides what follows. Shards do not
+know each other, so an Indexed Job tries each of them again by itself, and ends when one of them has failed too often or for good.
 """
 
 from typing import Any
 
+from astra_jobs.api.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED
+from astra_operator.desired.naming import LABEL_QUEUE
 from astra_operator.desired.pod import PodNeeds, pod_template
 
 
@@ -14,11 +17,35 @@ def job(name: str, needs: PodNeeds) -> dict[str, Any]:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": needs.labels}, "spec": spec}
 
 
-def indexed_job(name: str, needs: PodNeeds, shards: int) -> dict[str, Any]:
-    """Return a Job of one pod a shard; the Job controller tells each its JOB_COMPLETION_INDEX."""
+def indexed_job(name: str, needs: PodNeeds, shards: int, retries: int) -> dict[str, Any]:
+    """Return a Job of one pod a shard, each tried again ``retries`` times; the Job controller tells each its JOB_COMPLETION_INDEX.
+
+    A pod that was evicted, or that stopped after a checkpoint, is replaced without being counted. One that refused its input ends all.
+    """
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [EXIT_PREEMPTED]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [EXIT_BAD_INPUT]}},
+    ]
     workload = job(name, needs)
-    workload["spec"] |= {"completions": shards, "parallelism": shards, "completionMode": "Indexed"}
+    del workload["spec"]["backoffLimit"]
+    workload["spec"] |= {
+        "completions": shards,
+        "parallelism": shards,
+        "completionMode": "Indexed",
+        "backoffLimitPerIndex": retries,
+        "maxFailedIndexes": 0,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": rules},
+    }
     return workload
+
+
+def queued(workload: dict[str, Any], queue: str) -> dict[str, Any]:
+    """Return a workload that waits until Kueue admits it through a queue; from then on its ``suspend`` is Kueue's."""
+    metadata, spec = workload["metadata"], workload["spec"]
+    held = {"runPolicy": spec["runPolicy"] | {"suspend": True}} if "runPolicy" in spec else {"suspend": True}
+    return workload | {"metadata": metadata | {"labels": metadata["labels"] | {LABEL_QUEUE: queue}}, "spec": spec | held}
 
 
 def pytorch_job(name: str, needs: PodNeeds, ranks: int) -> dict[str, Any]:

@@ -1,29 +1,33 @@
 """The one pod that every workload is made of: the same command, the same paths, the least rights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from astra_jobs.api.v1alpha1.pod import Resources
+from astra_jobs.api.v1alpha1.pod import ROOT, Pod
 
 PROGRESS_PORT = 9464
-ROOT = "/astra"
 GRACE_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class PodNeeds:
-    """What differs between pods. ``container`` is fixed by the workload: a PyTorchJob demands the name pytorch."""
+    """What differs between pods. ``container`` is fixed by the workload: a PyTorchJob demands the name pytorch.
+
+    ``pod`` is what the run says about the stage's pods; ``image`` is the team's, which the run may replace.
+    """
 
     request: str
     image: str
-    resources: Resources
     labels: dict[str, str]
+    pod: Pod = field(default_factory=Pod)
     container: str = "job"
     store_secret: str = ""
+    priority_class: str = ""
 
 
 def pod_template(needs: PodNeeds) -> dict[str, Any]:
     """Return the pod template of a workload."""
+    pod = needs.pod
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -31,28 +35,54 @@ def pod_template(needs: PodNeeds) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(needs)],
-        "volumes": [{"name": "in", "configMap": {"name": needs.request}}, {"name": "out", "emptyDir": {}}],
+        "volumes": _volumes(needs),
     }
-    return {"metadata": {"labels": needs.labels}, "spec": spec}
+    chosen = {
+        "priorityClassName": needs.priority_class,
+        "serviceAccountName": pod.service_account_name,
+        "imagePullSecrets": [item.to_dict() for item in pod.image_pull_secrets],
+        "nodeSelector": pod.node_selector,
+        "tolerations": [item.to_dict() for item in pod.tolerations],
+    }
+    return {"metadata": {"labels": needs.labels}, "spec": spec | {name: value for name, value in chosen.items() if value}}
+
+
+def _volumes(needs: PodNeeds) -> list[dict[str, Any]]:
+    own = [{"name": "in", "configMap": {"name": needs.request}}, {"name": "out", "emptyDir": {}}]
+    claims = [
+        {"name": _claim(item.name), "persistentVolumeClaim": {"claimName": item.claim_name, "readOnly": item.read_only}}
+        for item in needs.pod.volumes
+    ]
+    return own + claims
+
+
+def _claim(name: str) -> str:
+    """Return the name of a claim's volume, which may not meet the names of the pod's own."""
+    return f"claim-{name}"
 
 
 def _container(needs: PodNeeds) -> dict[str, Any]:
-    size = {"cpu": needs.resources.cpu, "memory": needs.resources.memory}
+    size = {"cpu": needs.pod.resources.cpu, "memory": needs.pod.resources.memory}
     container = {
         "name": needs.container,
-        "image": needs.image,
+        "image": needs.pod.image or needs.image,
         "command": ["astra-job", "in/request.json"],
         "workingDir": ROOT,
         "terminationMessagePath": f"{ROOT}/result.json",
-        "terminationMessagePolicy": "File",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": [
             {"name": "ASTRA_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "ASTRA_PROGRESS_PORT", "value": str(PROGRESS_PORT)},
+            *({"name": item.name, "valueFrom": {"secretKeyRef": {"name": item.secret, "key": item.key}}} for item in needs.pod.secret_env),
         ],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "resources": {"requests": size, "limits": {"memory": size["memory"]}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [{"name": "in", "mountPath": f"{ROOT}/in", "readOnly": True}, {"name": "out", "mountPath": f"{ROOT}/out"}],
+        "volumeMounts": [
+            {"name": "in", "mountPath": f"{ROOT}/in", "readOnly": True},
+            {"name": "out", "mountPath": f"{ROOT}/out"},
+            *({"name": _claim(item.name), "mountPath": item.mount_path, "readOnly": item.read_only} for item in needs.pod.volumes),
+        ],
     }
     if needs.store_secret:
         container["envFrom"] = [{"secretRef": {"name": needs.store_secret}}]

@@ -95,6 +95,44 @@ def templates(item: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
+def test_what_a_run_says_about_its_pods_is_in_each_of_them() -> None:
+    pod = {
+        "image": "mine",
+        "nodeSelector": {"pool": "cpu"},
+        "tolerations": [{"key": "spot", "operator": "Exists"}],
+        "serviceAccountName": "runs",
+        "imagePullSecrets": [{"name": "pull"}],
+        "volumes": [{"name": "in", "claimName": "c", "mountPath": "/data", "readOnly": True}],
+        "secretEnv": [{"name": "TOKEN", "secret": "s", "key": "k"}],
+        "stages": [{"stage": "train", "image": "gpu", "nodeSelector": {"pool": "gpu"}, "tolerations": []}],
+    }
+    built = {item["metadata"]["name"]: item for item in preview(manifest("SFTRun", pod=pod, priorityClassName="high"), SITE)}
+    (prepare,) = templates(built["sft-sft-1-prepare-0"])
+    (train,) = templates(built["sft-sft-1-train-0"])
+    assert (prepare["nodeSelector"], prepare["containers"][0]["image"]) == ({"pool": "cpu"}, "mine")
+    assert (train["nodeSelector"], train["containers"][0]["image"]) == ({"pool": "gpu"}, "gpu")
+    assert prepare["tolerations"] == [{"key": "spot", "operator": "Exists", "value": ""}]
+    assert "tolerations" not in train
+    for spec in (prepare, train):
+        assert (spec["priorityClassName"], spec["serviceAccountName"], spec["imagePullSecrets"]) == ("high", "runs", [{"name": "pull"}])
+        assert spec["volumes"][-1] == {"name": "claim-in", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}}
+        assert spec["containers"][0]["volumeMounts"][-1] == {"name": "claim-in", "mountPath": "/data", "readOnly": True}
+        assert spec["containers"][0]["env"][-1] == {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_queue_every_workload_waits_for_kueue_and_no_pod_names_it(kind: Kind) -> None:
+    free, queued = (
+        [item for item in preview(manifest(kind, **changes), SITE) if item["kind"] != "ConfigMap"] for changes in ({}, {"queue": "team"})
+    )
+    assert "queue-name" not in json.dumps(free)
+    assert "suspend" not in json.dumps(free)
+    for item in queued:
+        assert item["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+        assert "kueue" not in json.dumps(item["spec"])
+        assert (item["spec"]["runPolicy"] if item["kind"] == "PyTorchJob" else item["spec"])["suspend"] is True
+
+
 def test_one_rank_may_run_on_a_job() -> None:
     run = manifest("RLRun", launcher="Job", training={"ranks": 1})
     kinds = [item["kind"] for item in preview(run, SITE)]
