@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient
 from pydantic import ValidationError
 
 from astra_jobs.api.artifact import Kind
+from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
 from astra_operator.clusters.base import ClusterError, Conflict, Fenced, Gone, Object, RunKey
 from astra_operator.clusters.index import Index
@@ -279,12 +280,10 @@ def _same_owner(known: Object, item: Object) -> bool:
 
 
 def _marked(known: Object, item: Object) -> bool:
-    """Tell if a ConfigMap bears the labels and annotations that it is to have."""
-    return all(
-        (known["metadata"].get(field) or {}).get(key) == value
-        for field in ("labels", "annotations")
-        for key, value in item["metadata"].get(field, {}).items()
-    )
+    """Tell if a ConfigMap bears the labels that it is to have, and of this project's annotations just those."""
+    labels, annotations = (item["metadata"].get(field, {}) for field in ("labels", "annotations"))
+    have = {key: value for key, value in (known["metadata"].get("annotations") or {}).items() if key.startswith(f"{GROUP}/")}
+    return bool(have == annotations and labels.items() <= (known["metadata"].get("labels") or {}).items())
 
 
 def _resource(item: Object) -> Resource:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import urllib3
+import yaml  # the client's own reader of kubeconfigs lets its errors through
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
 
@@ -54,9 +55,11 @@ def connect(kubeconfig: Path | None, workers: int) -> ApiClient:
             kubernetes_config.load_incluster_config(client_configuration=settings)
         else:
             kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=settings, persist_config=False)
-    except (kubernetes_config.ConfigException, OSError) as error:
+    except (kubernetes_config.ConfigException, yaml.YAMLError, OSError) as error:
         where = f"KUBECONFIG {kubeconfig}" if kubeconfig else "in-cluster configuration"
-        raise ClusterError(f"{where}: {error}; name a readable kubeconfig, or run in a pod with a service account") from error
+        raise ClusterError(
+            f"{where}: {' '.join(str(error).split())}; name a readable kubeconfig, or run in a pod with a service account"
+        ) from error
     settings.connection_pool_maxsize = workers
     settings.retries = False
     client = ApiClient(settings)
