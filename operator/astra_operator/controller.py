@@ -1,25 +1,36 @@
-"""The loop around the reconcile: a queue of runs to look at, fed by events, by the clock and by each other.
+"""What surrounds one reconcile: a queue of runs to look at, fed by events, by the clock and by each other.
 
-A cluster's driver wakes runs and calls ``work``; it needs no thread. A run whose status changed wakes the runs that read it.
+``work`` is the whole loop where one thread does everything (a laptop, the tests). In a cluster ``workers`` takes the same
+steps, ``take``, ``look`` and ``give_back``, with ``look`` in a pool of threads. A run whose status changed wakes the runs that
+read it.
 """
 
 import logging
+from collections.abc import Callable
 
-from astra_operator.clusters.base import Cluster, ClusterError, RunKey, key_of
+from astra_operator.clusters.base import Cluster, ClusterError, Fenced, RunKey, Unreachable, key_of
 from astra_operator.queue import WorkQueue
-from astra_operator.reconcile import Reconciler
+from astra_operator.reconcile import Outcome, Reconciler
 from astra_operator.settings import OperatorSettings
+from astra_operator.steps import Step
+from astra_operator.view import View
 
 _log = logging.getLogger(__name__)
 
 
 class Controller:
-    """Reconciles the runs of one cluster, one at a time."""
+    """Reconciles the runs of one cluster. ``taken`` is told of every step; ``clock`` returns seconds, by default the cluster's."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: OperatorSettings,
+        taken: Callable[[View, Step], None] = lambda view, step: None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self.cluster = cluster
-        self.reconciler = Reconciler(cluster, settings)
-        self.queue: WorkQueue[RunKey] = WorkQueue(lambda: cluster.now().timestamp())
+        self.reconciler = Reconciler(cluster, settings, taken)
+        self.queue: WorkQueue[RunKey] = WorkQueue(clock or (lambda: cluster.now().timestamp()))
 
     def wake(self, key: RunKey) -> None:
         """Say that something about a run may have changed."""
@@ -33,19 +44,35 @@ class Controller:
     def work(self) -> float | None:
         """Reconcile everything that is due; return the seconds until something else is, or None."""
         while (key := self.queue.get()) is not None:
-            self._one(key)
+            try:
+                outcome = self.look(key)
+            except ClusterError as error:
+                self.give_back(key, error)
+                continue
+            self.give_back(key, outcome)
         return self.queue.wait()
 
-    def _one(self, key: RunKey) -> None:
-        try:
-            outcome = self.reconciler.reconcile(key)
-            if outcome.changed or outcome.gone:
+    def look(self, key: RunKey) -> Outcome:
+        """Reconcile one run; raises ``ClusterError``. The only part that may run in another thread, one at a time for a key."""
+        return self.reconciler.reconcile(key)
+
+    def give_back(self, key: RunKey, result: Outcome | BaseException) -> None:
+        """Take the result of a look: wake the run's readers, and the run itself when its time comes."""
+        if isinstance(result, Outcome):
+            if result.gone:
+                self.reconciler.readers.forget(key)
+            if result.changed or result.gone:
                 for other in self.reconciler.readers.of(key):
                     self.queue.add(other)
-        except ClusterError as error:
-            delay = self.queue.fail(key)
-            _log.warning("%s %s: %s; again in %.0f s", key.kind, key.name, error, delay)
-            return
-        self.queue.done(key)
-        if outcome.again is not None:
-            self.queue.add(key, outcome.again)
+            self.queue.done(key)
+            if result.again is not None:
+                self.queue.add(key, result.again)
+        elif isinstance(result, Fenced):
+            self.queue.done(key)  # whoever gets the namespace's Lease, this operator included, then looks at every run of it
+        else:
+            # A fault of the program is kept to the run that met it; the others go on.
+            trace = None if isinstance(result, ClusterError) else result
+            delay = self.queue.fail(key, result.after if isinstance(result, Unreachable) else 0.0)
+            where = {"kind": key.kind, "namespace": key.namespace, "run": key.name}
+            level = logging.ERROR if trace else logging.WARNING
+            _log.log(level, "%s %s: %s; again in %.0f s", key.kind, key.name, result, delay, exc_info=trace, extra=where)

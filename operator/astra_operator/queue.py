@@ -4,6 +4,7 @@ A key waits at most once, is worked on by one worker at a time, and comes back a
 Time is asked from outside, so tests move it. Not thread-safe: one loop owns it.
 """
 
+import heapq
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -17,12 +18,20 @@ class WorkQueue(Generic[K]):
         self._now = now
         self._first = first_delay
         self._longest = longest_delay
-        self._due: dict[K, float] = {}
+        # The heap holds an entry for each wish that was the earliest of its key; ``_due`` says which of them still counts.
+        self._heap: list[tuple[float, int, K]] = []
+        self._due: dict[K, tuple[float, int]] = {}
+        self._wishes = 0
         self._busy: dict[K, float | None] = {}
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
         return len(self._due) + len(self._busy)
+
+    @property
+    def busy(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._busy)
 
     def add(self, key: K, delay: float = 0.0) -> None:
         """Ask for a key to be worked on after a delay; the earlier of two wishes counts."""
@@ -31,14 +40,14 @@ class WorkQueue(Generic[K]):
             waiting = self._busy[key]
             self._busy[key] = due if waiting is None else min(waiting, due)
         else:
-            self._due[key] = min(self._due.get(key, due), due)
+            self._put(key, due)
 
     def get(self) -> K | None:
         """Take the key that has been due longest, or None when none is due."""
-        ready = [(due, index, key) for index, (key, due) in enumerate(self._due.items()) if due <= self._now()]
-        if not ready:
+        due = self._first_due()
+        if due is None or due > self._now():
             return None
-        key = min(ready, key=lambda entry: entry[:2])[2]
+        _, _, key = heapq.heappop(self._heap)
         del self._due[key]
         self._busy[key] = None
         return key
@@ -48,11 +57,14 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._release(key)
 
-    def fail(self, key: K) -> float:
-        """Give a key back after a failure; return the delay after which it comes again: 1, 2, 4 … up to the longest."""
+    def fail(self, key: K, at_least: float = 0.0) -> float:
+        """Give a key back after a failure; return the delay after which it comes again: 1, 2, 4 … up to the longest.
+
+        ``at_least`` is the time in seconds for which the cluster asked to be left alone.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._longest, self._first * 2.0 ** min(failures, 60))
+        delay = max(at_least, min(self._longest, self._first * 2.0 ** min(failures, 60)))
         self._busy[key] = None  # what was asked for meanwhile must wait for the back-off, or events would defeat it
         self._release(key)
         self.add(key, delay)
@@ -65,9 +77,26 @@ class WorkQueue(Generic[K]):
 
     def wait(self) -> float | None:
         """Return the seconds until the next key is due (0 when one is), or None when nothing waits."""
-        return max(0.0, min(self._due.values()) - self._now()) if self._due else None
+        due = self._first_due()
+        return None if due is None else max(0.0, due - self._now())
+
+    def _put(self, key: K, due: float) -> None:
+        if key in self._due and self._due[key][0] <= due:
+            return
+        self._wishes += 1
+        self._due[key] = (due, self._wishes)
+        heapq.heappush(self._heap, (due, self._wishes, key))
+
+    def _first_due(self) -> float | None:
+        """Return when the first key is due; wishes that an earlier one replaced are dropped on the way."""
+        while self._heap:
+            due, wish, key = self._heap[0]
+            if self._due.get(key) == (due, wish):
+                return due
+            heapq.heappop(self._heap)
+        return None
 
     def _release(self, key: K) -> None:
         waiting = self._busy.pop(key)
         if waiting is not None:
-            self._due[key] = min(self._due.get(key, waiting), waiting)
+            self._put(key, waiting)

@@ -1,11 +1,15 @@
-"""What a team shares, and what the operator itself may be told: the only place of both.
+"""What a team shares, and what the operator itself may be told: the only place of both, and the only reader of the environment.
 
 A team's settings are the data of the ConfigMap ``astra-team`` of its namespace; on a laptop the local cluster answers
 with the same keys. The operator holds no credentials: a store's are in a Secret that pods read by name.
 """
 
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -48,6 +52,72 @@ class OperatorSettings:
     def installed(self) -> str:
         """Return the version that attempts are frozen with."""
         return self.code_version or version(DISTRIBUTION)
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What the operator's process is told by its environment; times in seconds.
+
+    ``silence_seconds`` is how long a stream may bring nothing before it is opened anew; the API server says something every minute.
+    """
+
+    namespaces: tuple[str, ...]
+    kubeconfig: Path | None = None
+    port: int = 8080
+    workers: int = 8
+    resync_seconds: float = 300.0
+    lease_seconds: float = 15.0
+    silence_seconds: float = 70.0
+    pace: OperatorSettings = field(default_factory=OperatorSettings)
+
+
+def process_settings(environment: Mapping[str, str] | None = None) -> ProcessSettings:
+    """Read the operator's settings, of this process by default; raises ``BadInput`` that names the variable and its mend."""
+    told = os.environ if environment is None else environment
+    kubeconfig = told.get("KUBECONFIG", "")
+    pace = OperatorSettings()
+    first_restart = _number(told, "ASTRA_FIRST_RESTART_SECONDS", pace.first_restart_delay, 0, pace.longest_restart_delay)
+    return ProcessSettings(
+        namespaces=_namespaces(told),
+        kubeconfig=Path(kubeconfig) if kubeconfig else None,
+        port=int(_number(told, "ASTRA_PORT", 8080, 0, 65535, whole=True)),
+        workers=int(_number(told, "ASTRA_WORKERS", 8, 1, 256, whole=True)),
+        resync_seconds=_number(told, "ASTRA_RESYNC_SECONDS", 300, 1, 86400),
+        lease_seconds=_number(told, "ASTRA_LEASE_SECONDS", 15, 2, 3600),
+        silence_seconds=_number(told, "ASTRA_SILENCE_SECONDS", 70, 2, 3600),
+        pace=OperatorSettings(
+            poll=_number(told, "ASTRA_POLL_SECONDS", pace.poll, 0.1, 3600),
+            progress_interval=_number(told, "ASTRA_PROGRESS_SECONDS", pace.progress_interval, 0.1, 3600),
+            first_restart_delay=first_restart,
+        ),
+    )
+
+
+def _namespaces(told: Mapping[str, str]) -> tuple[str, ...]:
+    text = told.get("ASTRA_NAMESPACES", "")
+    names = [name.strip() for name in text.split(",")]
+    if not text.strip():
+        raise BadInput("ASTRA_NAMESPACES", "SettingsInvalid", "it is not set; name the namespaces to serve, with commas between them")
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            raise BadInput(
+                "ASTRA_NAMESPACES", "SettingsInvalid", f'"{name}" is no name of a namespace; write names with commas between them'
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _number(told: Mapping[str, str], name: str, default: float, least: float, most: float, *, whole: bool = False) -> float:
+    text = told.get(name, "")
+    if not text:
+        return default
+    wanted = f"set a {'whole ' if whole else ''}number from {least:g} to {most:g}, or leave it out for {default:g}"
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        raise BadInput(name, "SettingsInvalid", f'"{text}" is not a number; {wanted}') from None
+    if not least <= value <= most:
+        raise BadInput(name, "SettingsInvalid", f"{text} is out of range; {wanted}")
+    return value
 
 
 def parse_team(data: dict[str, str], namespace: str) -> TeamSettings:

@@ -1,0 +1,235 @@
+"""The operator's process: streams of events, slow lists, Leases and workers around one controller, until it is told to stop.
+
+Order at the start: a full list fills the index, then runs are looked at, and Kopf's streams open meanwhile. What was deleted
+between the list and the streams is found by a second list soon after. Whatever fails is tried again; nothing here ends the
+process but a signal.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from kubernetes.client import ApiClient
+
+from astra_operator.clusters.base import ClusterError, Object
+from astra_operator.clusters.index import Index
+from astra_operator.clusters.kubernetes import ClusterHooks, KubernetesCluster
+from astra_operator.clusters.kubernetes_calls import Calls
+from astra_operator.clusters.kubernetes_resources import RESOURCES, Resource
+from astra_operator.controller import Controller
+from astra_operator.handlers import Feed, Streams
+from astra_operator.lease import Lease
+from astra_operator.liveness import Liveness
+from astra_operator.metrics import Metrics, serve
+from astra_operator.settings import ProcessSettings
+from astra_operator.steps import Step
+from astra_operator.view import View
+from astra_operator.workers import Workers
+
+_RETRY_SECONDS, _SETTLE_SECONDS, _LOOK_SECONDS = 2.0, 5.0, 30.0
+_ECHO = 1.5  # a silent stream is opened anew after ``silence_seconds``; half as long again is left for that to help
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Process:
+    """One operator. ``run`` returns after ``stop`` was called, with everything put away."""
+
+    def __init__(self, settings: ProcessSettings, api: ApiClient) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.liveness = Liveness(settings.silence_seconds * _ECHO)
+        self.index = Index()
+        self.cluster = KubernetesCluster(api, self.index, ClusterHooks(self._may_write, self.metrics.called))
+        self.controller = Controller(self.cluster, settings.pace, self._taken, time.monotonic)
+        calls = Calls(api, self.metrics.called, max(1.0, settings.lease_seconds / 3))
+        identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self.leases = {name: Lease(calls, name, identity, settings.lease_seconds, self.liveness.shown) for name in settings.namespaces}
+        self.streams = Streams(
+            api, settings.namespaces, settings.silence_seconds, Feed(self._put, self._remove, self._on_lease, self.look_soon)
+        )
+        self.workers = Workers(self.controller, settings.workers, lambda key: self._may_write(key.namespace), self.metrics)
+        self._chores = ThreadPoolExecutor(len(self.leases) + 2, thread_name_prefix="chores")
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._look = asyncio.Event()
+        self._filled = False
+        self._freed = {name: asyncio.Event() for name in settings.namespaces}
+
+    def stop(self) -> None:
+        """Ask for an orderly end: looks at work are finished, Leases are given up."""
+        _log.info("stopping: %d looks are at work", self.controller.queue.busy)
+        self._stopped.set()
+        self.workers.stop()
+
+    async def run(self) -> None:
+        """Serve until ``stop`` is called; raises ``OSError`` when the port is taken."""
+        self.metrics.watch(lambda: len(self.controller.queue), self.index.runs)
+        server = serve(self.settings.port, self.metrics, self.liveness.problems)
+        _log.info("serving /metrics and /healthz on port %d", server.server_address[1])
+        working = asyncio.create_task(self.workers.run(self.liveness.tick))
+        tasks = [asyncio.create_task(self._keep_lease(name)) for name in self.leases]
+        await self._fill()
+        tasks += [asyncio.create_task(self._keep_streams()), asyncio.create_task(self._keep_index())]
+        await self._stopped.wait()
+        await working
+        await asyncio.gather(*tasks)
+        server.shutdown()
+        self._chores.shutdown()
+        _log.info("stopped")
+
+    def look_soon(self) -> None:
+        """Ask, from any thread, for a list of everything: something may have been deleted unseen."""
+        if not self._look.is_set():
+            self._loop.call_soon_threadsafe(self._look.set)
+
+    # ---- what comes from threads
+
+    def _may_write(self, namespace: str) -> bool:
+        return self.leases[namespace].held
+
+    def _put(self, item: Object) -> None:
+        key = self.index.put(item)
+        if key is not None:
+            self.workers.wake(key)
+
+    def _remove(self, item: Object) -> None:
+        key = self.index.remove(item)
+        if key is not None:
+            self.workers.wake(key)
+
+    def _on_lease(self, item: Object) -> None:
+        namespace = item["metadata"]["namespace"]
+        late = self.liveness.echoed(namespace, int(item["metadata"]["resourceVersion"]))
+        if late > self.settings.lease_seconds:
+            self.look_soon()
+        if not item["spec"].get("holderIdentity"):
+            self._loop.call_soon_threadsafe(self._freed[namespace].set)
+
+    def _taken(self, view: View, step: Step) -> None:
+        self.metrics.taken(view, step)
+        metadata, name = view.run["metadata"], type(step).__name__
+        attempt = getattr(step, "number", view.seen.newest_attempt)
+        where = {"kind": view.run["kind"], "namespace": metadata["namespace"], "run": metadata["name"], "attempt": attempt, "step": name}
+        if view.current is not None:
+            where |= {"stage": view.current.name, "restart": getattr(step, "restart", view.launch.restart if view.launch else 0)}
+        _log.info("%s %s: %s", view.run["kind"], metadata["name"], name.lower(), extra=where)
+
+    # ---- what goes on all the time
+
+    async def _fill(self) -> None:
+        """Fill the index; nothing is looked at before it is full, or a run would be judged without its children."""
+        while not self._stopped.is_set() and not await self._list():
+            await self._pause(_RETRY_SECONDS)
+        self._filled = True
+        self._wake_all(self.settings.namespaces)
+
+    async def _keep_index(self) -> None:
+        """List everything slowly, and soon after a stream was opened or had a gap."""
+        while not self._stopped.is_set():
+            await self._pause(self.settings.resync_seconds, self._look)
+            await self._pause(_SETTLE_SECONDS)  # streams that are being listed bring the same themselves
+            self._look.clear()
+            if not self._stopped.is_set() and not await self._list():
+                self._look.set()
+
+    async def _list(self) -> bool:
+        try:
+            changed, missed = await self._chore(lambda: self.cluster.resync(self.settings.namespaces))
+        except ClusterError as error:
+            _log.warning("cannot list what there is: %s; again soon", error)
+            return False
+        self.liveness.listed(missed)
+        self.metrics.missed(missed)
+        if missed:
+            _log.warning("%d changes were found by a list and had come as no event", missed)
+        for key in changed if self._filled else ():
+            self.workers.wake(key)
+        return True
+
+    async def _keep_lease(self, namespace: str) -> None:
+        """Take, renew and in the end give up the Lease of a namespace."""
+        lease, freed = self.leases[namespace], self._freed[namespace]
+        failing = False
+        while not self._stopped.is_set():
+            held = lease.held
+            freed.clear()
+            failed = failing
+            try:
+                await self._chore(lease.tick)
+                failing = False
+            except ClusterError as error:
+                failing = True
+                _log.warning("%s", error, extra={"namespace": namespace})
+            if failed and not failing:
+                self.look_soon()
+            if lease.held and not held:
+                self._wake_all((namespace,))
+            elif held and not lease.held:
+                _log.warning("lost the Lease of namespace %s: nothing is written there", namespace, extra={"namespace": namespace})
+            await self._pause(lease.period, freed)
+        await self._until_idle()
+        try:
+            await self._chore(lease.release)
+        except ClusterError as error:
+            _log.warning("could not give up: %s", error, extra={"namespace": namespace})
+
+    async def _until_idle(self) -> None:
+        while self.controller.queue.busy:
+            await asyncio.sleep(0.05)
+
+    async def _keep_streams(self) -> None:
+        """Keep Kopf watching all that is served; start it anew when it fails or more is served than before."""
+        while not self._stopped.is_set():
+            watched, ended = await self._served(), asyncio.Event()
+            self.metrics.streaming()
+            running = asyncio.wrap_future(self.streams.start(watched))
+            running.add_done_callback(partial(_set, ended))
+            while not ended.is_set() and not self._stopped.is_set() and await self._served() == watched:
+                await self._pause(_LOOK_SECONDS, ended)
+            self.streams.stop()
+            await ended.wait()
+            if running.exception() is not None:
+                _log.error("streams ended: %r; opening them anew", running.exception())
+                await self._pause(_RETRY_SECONDS)
+
+    async def _served(self) -> tuple[Resource, ...]:
+        def ask() -> tuple[Resource, ...]:
+            return tuple(item for item in RESOURCES if not item.optional or self.cluster.serves(item.api_version, item.kind))
+
+        while True:
+            try:
+                return await self._chore(ask)
+            except ClusterError as error:
+                _log.warning("cannot ask what is served: %s", error)
+                await self._pause(_RETRY_SECONDS)
+                if self._stopped.is_set():
+                    return ()
+
+    # ---- helpers
+
+    def _wake_all(self, namespaces: tuple[str, ...]) -> None:
+        for key in self.index.keys():  # noqa: SIM118 -- not a mapping
+            if self._filled and key.namespace in namespaces:
+                self.workers.wake(key)
+
+    async def _chore(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._chores, work)
+
+    async def _pause(self, seconds: float, event: asyncio.Event | None = None) -> None:
+        """Wait for a time, an event, or the end."""
+        waits = {asyncio.create_task(each.wait()) for each in (self._stopped, event) if each is not None}
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+
+
+def _set(event: asyncio.Event, _: "asyncio.Future[None]") -> None:
+    event.set()
