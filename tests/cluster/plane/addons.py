@@ -45,7 +45,7 @@ def install_crds(plane: "ControlPlane") -> None:
     if plane.own:
         files += ["-f", str(tools.ensure(TRAINING) / "manifests/manifests/base/crds")]
     plane.kubectl("apply", "--server-side", "--force-conflicts", *files)
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    plane.wait_for_crds()
 
 
 def start_training_operator(plane: "ControlPlane") -> None:

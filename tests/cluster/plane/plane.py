@@ -66,13 +66,15 @@ class ControlPlane:
         """Run kubectl as cluster administrator; with `check`, an AssertionError shows its words when it fails."""
         command = [str(tools.program("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder / 'discovery'}", *args]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300)
-        assert not check or done.returncode == 0, f"kubectl {' '.join(args)} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, (
+            f"kubectl {' '.join(args)} ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
         return done
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        """Server-side apply of objects given as dicts."""
-        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed))
+        """Server-side apply of objects given as dicts, under a field manager of the harness's own: fields set by kubectl stay."""
+        documents = "\n---\n".join(json.dumps(each) for each in objects)  # no List: that would be validated by kubectl, not the server
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=harness", "-f", "-", stdin=documents)
 
     def api(self, kubeconfig: Path | None = None) -> client.ApiClient:
         """A new client, as administrator or as the user of another kubeconfig; the caller closes it."""
@@ -101,6 +103,16 @@ class ControlPlane:
     def wait_for(self, what: str, *query: str, seconds: float = 60) -> str:
         """Repeat a kubectl query until it prints something, and return that."""
         return wait_for(what, lambda: self.kubectl(*query).stdout.strip(), seconds, every=0.1)
+
+    def wait_for_crds(self) -> None:
+        """Wait until every CRD is served (`kubectl wait` fails on one that has no conditions yet)."""
+
+        def served() -> bool:
+            listed = json.loads(self.kubectl("get", "--raw", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions").stdout)
+            states = [{each["type"]: each["status"] for each in item["status"].get("conditions") or ()} for item in listed["items"]]
+            return all(state.get("Established") == "True" for state in states)
+
+        wait_for("every CRD is established", served, 60)
 
     def audit_mark(self) -> int:
         """Where the audit log ends now."""
