@@ -4,15 +4,15 @@ Exit code: 0 done (``run``: every run has succeeded), 1 something failed, 78 bad
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from astra_cli import commands
+from astra_cli.guard import guarded
 from astra_cli.manifests import BadManifests
 from astra_cli.settings import plain_output, pod_environment
-from astra_jobs.api.errors import EXIT_BAD_INPUT, BadInput
+from astra_jobs.api.errors import EXIT_BAD_INPUT
 from astra_operator.clusters.local_files import Busy
 
 STATE = Path(".astra")
@@ -88,28 +88,19 @@ def _report(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
     options = parser().parse_args(arguments)
+    return guarded("astra", lambda: _carry_out(options))
+
+
+def _carry_out(options: argparse.Namespace) -> int:
     try:
         code: int = options.command(options)
-        sys.stdout.flush()
         return code
     except BadManifests as error:
         for line in error.problems:
             print(line, file=sys.stderr)
         return EXIT_BAD_INPUT
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return EXIT_BAD_INPUT
     except Busy as error:
         print(f"astra: {error}; wait for it or stop it", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read the output has enough of it; Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"astra: {error.filename or 'machine'}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
         return 1
 
 
