@@ -256,7 +256,11 @@ def test_frame_of_the_crd(kind: Kind) -> None:
     (version,) = found["spec"]["versions"]
     assert version["subresources"] == {"status": {}}
     assert [column["name"] for column in version["additionalPrinterColumns"]] == [column.name for column in COLUMNS]
-    assert [column["name"] for column in version["additionalPrinterColumns"] if column.get("priority") == 1] == ["Artifact", "Message"]
+    assert [column["name"] for column in version["additionalPrinterColumns"] if column.get("priority") == 1] == [
+        "Queue",
+        "Artifact",
+        "Message",
+    ]
     assert len(json.dumps(found)) < 100_000, "kubectl's client-side apply keeps a copy in an annotation of at most 262,144 bytes"
 
 
@@ -270,6 +274,8 @@ def test_columns_point_at_fields_of_the_status() -> None:
                 assert rest[-1] in node["items"]["properties"]
             elif len(rest) > 1:
                 assert rest[1] in node["properties"]
+        if head == "spec":
+            assert rest[0] in schema_of("RLRun")["properties"]["spec"]["properties"]
 
 
 def test_value_at_reads_both_forms_of_path() -> None:

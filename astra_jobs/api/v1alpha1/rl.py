@@ -40,8 +40,8 @@ class RlAlgorithm(Model):
     groups_per_step: int = spec_field(256, about="groups with reward variance in one update", unit="groups", source="paper", ge=1, le=8192)
     steps: int = spec_field(100, about="updates", unit="steps", ge=1, le=1_000_000)
     clip: float = spec_field(0.2, about="symmetric clip of the probability ratio", gt=0, lt=1)
-    std_floor: float = spec_field(0.02, about="least standard deviation that an advantage is divided by", gt=0)
-    min_std: float = spec_field(1e-4, about="groups whose rewards deviate by no more are not trained on", ge=0)
+    std_floor: float = spec_field(0.02, about="least standard deviation that an advantage is divided by", gt=0, le=1)
+    min_std: float = spec_field(1e-4, about="groups whose rewards deviate by no more are not trained on", ge=0, le=1)
     max_rounds: int = spec_field(10, about="generation rounds in one step before whenStarved applies", unit="rounds", ge=1, le=1000)
     when_starved: Literal["Stop", "SmallerBatch"] = spec_field(
         "Stop", about="what too few groups with variance do: end the run with a reason, or train on what there is"
@@ -54,7 +54,9 @@ class RlTraining(Model):
 
     optimizer: Optimizer = spec_field(lambda: Optimizer(learning_rate=2e-6), about="update rule; the rate is constant", source="paper")
     ranks: int = spec_field(1, about="processes; every one generates and trains", unit="ranks", ge=1, le=64)
-    micro_batch_tokens: int = spec_field(16_384, about="most padded tokens of one forward and backward pass", unit="tokens", ge=64)
+    micro_batch_tokens: int = spec_field(
+        16_384, about="most padded tokens of one forward and backward pass", unit="tokens", ge=64, le=100_000_000
+    )
 
 
 class RLRunSpec(CommonSpec):

@@ -1,8 +1,8 @@
 """What SFTRun and RLRun share: the model's shape, the optimizer, checkpoints, evaluation."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.common import RunReference
@@ -18,7 +18,7 @@ class RandomModel(Model):
     head_dim: int = spec_field(32, about="width of a head; 32 is the least that vLLM takes on CPU", ge=8, le=256, multiple_of=2)
     mlp_size: int = spec_field(384, about="width of the gated MLP", ge=32, le=65536)
     vocabulary: int = spec_field(768, about="tokens of the trained tokenizer, special tokens included", unit="tokens", ge=320, le=200_000)
-    rope_theta: float = spec_field(10_000.0, about="base of the rotary position encoding", gt=0)
+    rope_theta: float = spec_field(10_000.0, about="base of the rotary position encoding", gt=0, le=1e9)
     max_length: int = spec_field(2048, about="longest sequence", unit="tokens", ge=64, le=1_048_576)
 
     @model_validator(mode="after")
@@ -34,15 +34,17 @@ class Optimizer(Model):
     name: Literal["AdamW", "Muon"] = spec_field("AdamW", about="update rule", source="paper")
     learning_rate: float = spec_field(about="peak learning rate (of the matrices with Muon)", gt=0, le=1)
     embedding_learning_rate: float | None = spec_field(None, about="peak learning rate of embeddings and norms with Muon", gt=0, le=1)
-    betas: list[float] = spec_field(lambda: [0.9, 0.95], about="AdamW's two decay rates", min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = spec_field(
+        lambda: [0.9, 0.95], about="AdamW's two decay rates", min_length=2, max_length=2
+    )
     weight_decay: float = spec_field(0.01, about="decoupled weight decay", ge=0, le=1)
-    max_gradient_norm: float = spec_field(1.0, about="gradients are scaled to at most this norm", gt=0)
+    max_gradient_norm: float = spec_field(1.0, about="gradients are scaled to at most this norm", gt=0, le=1e9)
 
 
 class Checkpointing(Model):
     """How often training state is committed."""
 
-    every_steps: int = spec_field(20, about="steps between checkpoints", unit="steps", operational=True, ge=1)
+    every_steps: int = spec_field(20, about="steps between checkpoints", unit="steps", operational=True, ge=1, le=1_000_000)
 
 
 class EvaluationSpec(Model):

@@ -34,6 +34,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("Progress", ".status.progress.percent", "integer", about="percent of the stage"),
     Column("Attempt", ".status.attempt.number", "integer", about="number of the attempt"),
     Column("Age", ".metadata.creationTimestamp", "date", about="time since the run was created"),
+    Column("Queue", ".spec.queue", wide=True, about="LocalQueue that admits the run's workloads"),
     Column("Artifact", ".status.artifact.digest", wide=True, about="digest of what the run made"),
     Column("Message", f"{_SUCCEEDED}.message", wide=True, about="why, in one sentence"),
 )

@@ -30,7 +30,8 @@ ONE_RANK_MESSAGE = "launcher Job runs one rank; use PyTorchJob for training.rank
 class Rule:
     """One cross-field rule of a model: ``cel`` is a template, ``rejects`` the smallest value of the model that breaks it.
 
-    ``list_keys`` says it with a keyed list instead (the API server refuses doubled keys at no CEL cost): field → key.
+    ``field`` is the one to blame, where it is one. ``list_keys`` says it with a keyed list instead (the API server refuses doubled keys
+    at no CEL cost): field → key.
     """
 
     model: type[BaseModel]
@@ -38,6 +39,7 @@ class Rule:
     message: str
     rejects: dict[str, Any]
     cel: str = ""
+    field: str = ""
     list_keys: tuple[str, str] | None = None
 
 
@@ -55,16 +57,24 @@ RULES: tuple[Rule, ...] = (
         cel="has(self.mcp) != has(self.procedural)",
     ),
     Rule(ToolCorpusSpec, "_unique_names", "names in sources must be unique", {"sources": [_OTHER, _OTHER]}, list_keys=("sources", "name")),
-    Rule(Walks, "_ordered", "minLength must not exceed maxLength", {"minLength": 6}, cel="{minLength} <= {maxLength}"),
-    Rule(ChainVerification, "_reachable", "quorum must not exceed votes", {"votes": 1}, cel="{quorum} <= {votes}"),
-    Rule(ProceduralWorlds, "_reachable", "maxHops must not exceed entityTypes", {"maxHops": 4}, cel="{maxHops} <= {entityTypes}"),
-    Rule(RandomModel, "_grouped", "heads must be a multiple of kvHeads", {"kvHeads": 3}, cel="{heads} % {kvHeads} == 0"),
+    Rule(Walks, "_ordered", "minLength must not exceed maxLength", {"minLength": 6}, cel="{minLength} <= {maxLength}", field="minLength"),
+    Rule(ChainVerification, "_reachable", "quorum must not exceed votes", {"votes": 1}, cel="{quorum} <= {votes}", field="quorum"),
+    Rule(
+        ProceduralWorlds,
+        "_reachable",
+        "maxHops must not exceed entityTypes",
+        {"maxHops": 4},
+        cel="{maxHops} <= {entityTypes}",
+        field="maxHops",
+    ),
+    Rule(RandomModel, "_grouped", "heads must be a multiple of kvHeads", {"kvHeads": 3}, cel="{heads} % {kvHeads} == 0", field="heads"),
     Rule(
         SFTRunSpec,
         "_one_rank_on_a_job",
         ONE_RANK_MESSAGE,
         {"model": {"random": {}}, "data": [{"name": "a"}], "launcher": "Job", "training": {"ranks": 2}},
         cel=ONE_RANK,
+        field="launcher",
     ),
     Rule(
         RLRunSpec,
@@ -72,6 +82,7 @@ RULES: tuple[Rule, ...] = (
         ONE_RANK_MESSAGE,
         {"model": {"run": {"name": "a"}}, "environments": [{"name": "a"}], "launcher": "Job", "training": {"ranks": 2}},
         cel=ONE_RANK,
+        field="launcher",
     ),
     Rule(
         Toleration,
@@ -79,6 +90,7 @@ RULES: tuple[Rule, ...] = (
         "operator Exists takes no value; remove it or use Equal",
         {"key": "a", "operator": "Exists", "value": "b"},
         cel='{operator} != "Exists" || {value} == ""',
+        field="value",
     ),
     Rule(
         Toleration,
@@ -86,6 +98,7 @@ RULES: tuple[Rule, ...] = (
         "operator Equal needs a key; add it or use Exists",
         {"effect": "NoSchedule"},
         cel='{operator} != "Equal" || has(self.key)',
+        field="key",
     ),
     Rule(
         ClaimVolume,
@@ -93,6 +106,7 @@ RULES: tuple[Rule, ...] = (
         "mountPath must lie outside of /astra, which belongs to the job",
         _VOLUME | {"mountPath": "/astra/in"},
         cel=f'self.mountPath != "{ROOT}" && !self.mountPath.startsWith("{ROOT}/")',
+        field="mountPath",
     ),
     Rule(
         SecretVariable,
@@ -100,6 +114,7 @@ RULES: tuple[Rule, ...] = (
         "name is set by the operator or the launcher; choose another variable",
         _VARIABLE | {"name": "RANK"},
         cel=f'!self.name.matches("^({_RESERVED})$")',
+        field="name",
     ),
     Rule(
         Pod,
@@ -107,6 +122,7 @@ RULES: tuple[Rule, ...] = (
         "mountPath in volumes must be unique",
         {"volumes": [_VOLUME, _VOLUME | {"name": "b"}]},
         cel="!has(self.volumes) || self.volumes.all(a, self.volumes.exists_one(b, b.mountPath == a.mountPath))",
+        field="volumes",
     ),
     Rule(
         Pod,
@@ -183,9 +199,14 @@ def cel_of(rule: Rule) -> str:
     return re.sub(r"\{([\w.]+)\}", lambda match: _read(rule.model, match.group(1)), rule.cel)
 
 
+def _validation(rule: Rule) -> dict[str, str]:
+    said = {"rule": cel_of(rule), "message": rule.message}
+    return said | {"fieldPath": f".{rule.field}"} if rule.field else said
+
+
 def validations_of(model: type[BaseModel]) -> list[dict[str, str]]:
     """Return the x-kubernetes-validations of a model's object."""
-    between = [{"rule": cel_of(rule), "message": rule.message} for rule in RULES if rule.model is model and rule.cel]
+    between = [_validation(rule) for rule in RULES if rule.model is model and rule.cel]
     return between + [dict(rule) for base, rules in TRANSITIONS.items() if issubclass(model, base) for rule in rules]
 
 

@@ -57,6 +57,8 @@ def default_text(info: FieldInfo) -> str | None:
 
 def range_text(prop: dict[str, Any]) -> str:
     """Return the bounds of a converted property in words, empty when there are none."""
+    if prop["type"] == "number" and "x-kubernetes-validations" in prop:
+        return str(prop["x-kubernetes-validations"][0]["message"]).removeprefix("must be ")
     low, high = prop.get("minimum"), prop.get("maximum")
     parts = []
     if low is not None:
@@ -111,19 +113,38 @@ def _leaf(prop: dict[str, Any]) -> dict[str, Any]:
     for json_key, key in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if json_key in prop:
             found[key], found[json_key] = prop[json_key], True
-    if found.get("type") == "integer":
-        found["format"] = "int64"
     if "type" not in found:
         raise TypeError(f"no structural type for {prop}")
-    return found
+    return _with_fractions(found)
 
 
-def map_values(prop: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a map's values, which pydantic files under the pattern of its keys when they have one."""
+def _with_fractions(prop: dict[str, Any]) -> dict[str, Any]:
+    """Say bounds that are no whole numbers in CEL: the API server's own message cuts them ("less than or equal to 0" for 0.9)."""
+    low, high = prop.get("minimum", 0), prop.get("maximum", 0)
+    if prop["type"] != "number" or (float(low).is_integer() and float(high).is_integer()):
+        return prop
+    tests = []
+    if "minimum" in prop:
+        tests.append(f"self {'>' if prop.get('exclusiveMinimum') else '>='} {float(low)}")
+    if "maximum" in prop:
+        tests.append(f"self {'<' if prop.get('exclusiveMaximum') else '<='} {float(high)}")
+    rule = {"rule": " && ".join(tests), "message": f"must be {range_text(prop)}"}
+    bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    return {key: value for key, value in prop.items() if key not in bounds} | {"x-kubernetes-validations": [rule]}
+
+
+def _map(values: Any, prop: dict[str, Any]) -> dict[str, Any]:
+    """Convert a map; pydantic files the values under the pattern of the keys, which a structural schema can only say in CEL."""
+    found: dict[str, Any] = {"type": "object"}
+    if "maxProperties" in prop:
+        found["maxProperties"] = prop["maxProperties"]
     if "patternProperties" not in prop:
-        return dict(prop["additionalProperties"])
-    ((_, values),) = prop["patternProperties"].items()
-    return dict(values)
+        return found | {"additionalProperties": _convert(values, prop["additionalProperties"])}
+    ((pattern, inner),) = prop["patternProperties"].items()
+    longest = prop["propertyNames"]["maxLength"]
+    rule = f"self.all(key, size(key) <= {longest} && key.matches({json.dumps(pattern)}))"
+    message = f"every key must have at most {longest} characters and match {pattern}"
+    return found | {"additionalProperties": _convert(values, inner), "x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
 
 def _convert(annotation: Any, prop: dict[str, Any]) -> dict[str, Any]:
@@ -135,10 +156,7 @@ def _convert(annotation: Any, prop: dict[str, Any]) -> dict[str, Any]:
         found["items"] = _convert(typing.get_args(bare)[0], prop["items"])
         return found
     if typing.get_origin(bare) is dict:
-        found = {"type": "object", "additionalProperties": _convert(typing.get_args(bare)[1], map_values(prop))}
-        if "maxProperties" in prop:
-            found["maxProperties"] = prop["maxProperties"]
-        return found
+        return _map(typing.get_args(bare)[1], prop)
     return _leaf(prop)
 
 
