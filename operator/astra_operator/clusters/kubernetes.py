@@ -151,8 +151,8 @@ class KubernetesCluster:
         if answer.good:
             self.index.put(answer.body, streamed=False)
             return
-        if answer.code in (404, 409):
-            self._refresh(item)
+        found = self._refresh(item) if answer.code in (404, 409, 422) else known  # another UID is an invalid field to the API server
+        if found is None or found["metadata"]["uid"] != metadata["uid"]:
             raise ClusterError(f"{_name(item)} has changed since it was read")
         raise failure(_name(item), answer)
 

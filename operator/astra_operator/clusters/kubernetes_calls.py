@@ -12,9 +12,9 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import urllib3
-import yaml  # the client's own reader of kubeconfigs lets its errors through
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
+from kubernetes.config import kube_config
 
 from astra_operator.clusters.base import ClusterError, Unreachable
 from astra_operator.clusters.kubernetes_errors import Answer, raise_busy
@@ -25,6 +25,8 @@ APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON = "application/json"
 
 _METHODS: dict[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+# The client lets the errors of its YAML reader through.
+_UNREADABLE = (kubernetes_config.ConfigException, kube_config.yaml.YAMLError, OSError)
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
 
 
@@ -55,7 +57,7 @@ def connect(kubeconfig: Path | None, workers: int) -> ApiClient:
             kubernetes_config.load_incluster_config(client_configuration=settings)
         else:
             kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=settings, persist_config=False)
-    except (kubernetes_config.ConfigException, yaml.YAMLError, OSError) as error:
+    except _UNREADABLE as error:
         where = f"KUBECONFIG {kubeconfig}" if kubeconfig else "in-cluster configuration"
         raise ClusterError(
             f"{where}: {' '.join(str(error).split())}; name a readable kubeconfig, or run in a pod with a service account"
