@@ -6,6 +6,7 @@ subreaper, so that also a program that left its process group or lost its parent
 It does not restart anything and knows nothing of Kubernetes. Linux only (pidfd, prctl).
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -18,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SET_PDEATHSIG = 1
 SET_CHILD_SUBREAPER = 36
@@ -55,8 +56,9 @@ class Supervisor:
 
     def stop(self, grace: float = 20) -> None:
         """Kill everything below the supervisor and wait until it is gone."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it was killed with a request unread
+                self._process.stdin.close()
         self._process.wait(timeout=grace)
         if self._process.stdout:
             self._process.stdout.close()
@@ -65,9 +67,12 @@ class Supervisor:
         with self._lock:
             assert self._process.stdin
             assert self._process.stdout
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            try:
+                self._process.stdin.write(json.dumps(request) + "\n")
+                self._process.stdin.flush()
+                line = self._process.stdout.readline()
+            except BrokenPipeError:
+                line = ""
         if not line:
             raise ProcessEnded(f"the supervisor ended: {tail(self.folder / 'supervisor.log')}")
         return json.loads(line)
@@ -125,14 +130,23 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _spawn(request: dict[str, Any]) -> int:
+    started, starting = os.pipe()  # closed by exec: a signal sent to a process that is still this program would be lost
     pid = os.fork()
-    if pid:
-        return pid
+    if pid == 0:
+        _become(request)
+    os.close(starting)
+    os.read(started, 1)
+    os.close(started)
+    return pid
+
+
+def _become(request: dict[str, Any]) -> NoReturn:
     try:
+        supervisor = os.getppid()
         os.setsid()
         _prctl(SET_PDEATHSIG, signal.SIGKILL)
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if os.getppid() != supervisor:  # it died before it could be asked for the signal
+            os._exit(127)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
