@@ -1,5 +1,6 @@
 """A process node as tests hold it: started, killed and started again. Its pods end with it, however the test process ends."""
 
+import contextlib
 import json
 import os
 import signal
@@ -71,8 +72,11 @@ class NodeProcess:
         return next(pid for pid, parent in _parents() if parent == shim)
 
     def signal(self, pod: dict[str, Any], number: int) -> None:
-        """Send a signal to a pod's job, as an accident would."""
-        os.kill(self.job_process(pod), number)
+        """Send a signal to a pod's job, as an accident would, and to the process over it that keeps its log."""
+        first = self.job_process(pod)
+        for pid in [first, *(pid for pid, parent in _parents() if parent == first)]:
+            with contextlib.suppress(ProcessLookupError):  # the job goes with the process over it
+                os.kill(pid, number)
 
     def lose(self, pod: dict[str, Any]) -> None:
         """Kill all of a pod at once, so that nobody notes an exit code."""
