@@ -6,7 +6,7 @@ export UV_CACHE_DIR ?= $(CACHE)/uv
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test bench generate generate-check lock fresh clean
+.PHONY: help quickstart check test tools bench generate generate-check lock fresh clean
 
 help:            ## list the commands
 	@grep -hE '^[a-z-]+: .*##' Makefile | sed 's/:[^#]*## /\t/' | expand -t 18
@@ -25,6 +25,9 @@ check: .venv/development  ## lint, types, import rules, sizes, unit tests
 
 test: .venv/development  ## everything that decides if main is green
 	@tools/check.sh && $(PY) -m pytest -m "not bench" --ignore tests/unit
+
+tools: .venv/development  ## build Kubernetes and what else the cluster tests run, ahead of `make test`; needs Go
+	@$(PY) -m tests.cluster.plane.tools
 
 bench: .venv/development  ## what measures or takes long; raw output under tests/bench/results
 	@$(PY) -m pytest -m bench tests

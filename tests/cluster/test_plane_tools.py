@@ -56,7 +56,7 @@ def test_a_build_is_reproducible_by_settings_and_done_once(go):
     place = tools.ensure("etcd", said.append)
     assert (place / "etcd").read_text() == "whole\n"
     assert tools.ensure("etcd", said.append) == place
-    assert builds(go) == ["local 0 -buildvcs=false -mod=readonly"]
+    assert builds(go) == ["local 0 -buildvcs=false -mod=readonly -modcacherw"]
     assert [line.split(" from")[0] for line in said[:1]] == ["tools: building etcd"]
 
 

@@ -42,6 +42,7 @@ class ControlPlane:
         self._numbers = itertools.count(1)
         self._run = uuid.uuid4().hex[:6]
         self._stores = folder / "stores"
+        self._namespaces: list[str] = []
         with self.api() as api:
             self.server = str(api.configuration.host)
 
@@ -83,6 +84,7 @@ class ControlPlane:
     def namespace(self, prefix: str = "t", labels: dict[str, str] | None = None) -> str:
         """Make a namespace of its own with the team's settings; its store is an empty folder."""
         name = f"{prefix}-{self._run}-{next(self._numbers)}"
+        self._namespaces.append(name)
         store = self._stores / name
         store.mkdir(parents=True)
         settings = {"storeUrl": f"file://{store}", "image": IMAGE}
@@ -136,7 +138,9 @@ class ControlPlane:
         return write_kubeconfig(self.folder / file, server or self.server, self.authority.pair.certificate, pair)
 
     def stop(self, keep_logs: bool) -> None:
-        """End everything. With `keep_logs` the logs stay in `folder`; else the folder is removed."""
+        """End everything. With `keep_logs` the logs stay in `folder`, else it is removed. An existing cluster loses the test namespaces."""
+        if not self.own and self._namespaces:
+            self.kubectl("delete", "namespace", "--wait=false", *self._namespaces)
         self.supervisor.stop()
         shutil.rmtree(self.folder / "etcd" if keep_logs else self.folder, ignore_errors=True)
 

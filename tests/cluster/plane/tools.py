@@ -102,7 +102,7 @@ class Go:
         """The environment of a build: the caller's, with what must not depend on the caller."""
         fixed = {
             "GOTOOLCHAIN": "local",
-            "GOFLAGS": "-buildvcs=false -mod=readonly",
+            "GOFLAGS": "-buildvcs=false -mod=readonly -modcacherw",
             "CGO_ENABLED": "0",
             "GOWORK": "off",
             "GOMODCACHE": str(HOME / "go" / "mod"),
