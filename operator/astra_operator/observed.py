@@ -5,26 +5,39 @@ without a workload means that the workload vanished, which is another fact than 
 """
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.base import Model
+from astra_jobs.api.errors import EXIT_PREEMPTED
 from astra_jobs.api.request import StageRequest
-from astra_jobs.api.result import JobResult
 from astra_operator.clusters.base import WORKLOADS, Object, parse_time
 from astra_operator.desired import naming
 from astra_operator.frozen import Frozen
+from astra_operator.pods import PodFact, newest, read_pod, succeeded
+from astra_operator.stages import STAGES
+from astra_operator.workloads import WorkloadFact, read_workload
 
-Cause = Literal["Suspended", "Vanished", "Lost", "Preempted", "Failed", "BadInput", "OutOfMemory", "Stuck", "Deadline"]
-PodPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
-_INDEX = "batch.kubernetes.io/job-completion-index"
-_DISRUPTED = ("Evicted", "Preempted", "NodeLost", "NodeShutdown", "Terminated", "DisruptionTarget", "Shutdown")
-_IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
+Cause = Literal[
+    "Suspended",
+    "Vanished",
+    "Unread",
+    "Lost",
+    "Preempted",
+    "Failed",
+    "BadInput",
+    "OutOfMemory",
+    "Stuck",
+    "PendingDeadline",
+    "Deadline",
+]
 
 
 class End(Model):
@@ -34,39 +47,20 @@ class End(Model):
     reason: str
     message: str = ""
     counted: bool = Field(default=False, description="uses up one of limits.maxRestarts")
+    retries: int = Field(default=0, description="how many more were used up, by shards that the Job controller tried again")
     checkpoint: int | None = None
     seconds: float = Field(default=0.0, description="time that the launch's pods ran")
+    waited: float = Field(default=0.0, description="of a launch that did not start: how long a pod was pending, in seconds")
     time: str
 
 
 @dataclass(frozen=True)
-class PodFact:
-    """One pod. ``result`` is None when the pod has not ended or left none; ``lost`` means that no exit code will ever be known."""
-
-    name: str
-    index: int
-    phase: PodPhase
-    ending: bool = False
-    exit_code: int | None = None
-    out_of_memory: bool = False
-    lost: bool = False
-    result: JobResult | None = None
-    waiting: str = ""
-    message: str = ""
-    started: datetime | None = None
-    finished: datetime | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Tell if the pod holds, or may still get, a process."""
-        return self.phase in ("Pending", "Running")
-
-
-@dataclass(frozen=True)
 class Launch:
-    """One start of a stage. ``workload`` is False when the object is gone; ``failed`` when the cluster gave it up.
+    """One start of a stage. ``job`` is what its workload says, None when that object is gone.
 
-    ``objects`` are the workload and the pods themselves, ``config`` the request's ConfigMap, for whoever has to ask or change them.
+    ``pods`` holds the newest pod of each index, ``replaced`` those before it. ``itself`` tells that the workload's controller tries
+    shards again by itself. ``objects`` are the workload and the pods themselves, ``config`` the request's ConfigMap, for whoever has
+    to ask or change them.
     """
 
     name: str
@@ -74,10 +68,10 @@ class Launch:
     restart: int
     request: StageRequest
     end: End | None
-    workload: bool
-    failed: bool
-    complete: bool
+    job: WorkloadFact | None
     pods: tuple[PodFact, ...]
+    replaced: tuple[PodFact, ...]
+    itself: bool
     objects: tuple[Object, ...]
     config: Object
 
@@ -96,16 +90,30 @@ class Launch:
     @property
     def leftovers(self) -> bool:
         """Tell if anything of the launch but its request still exists."""
-        return self.workload or bool(self.pods)
+        return self.job is not None or bool(self.pods)
+
+    @property
+    def alive(self) -> bool:
+        """Tell if any pod holds, or may still get, a process."""
+        return any(pod.alive for pod in (*self.pods, *self.replaced))
+
+    @property
+    def retries(self) -> int:
+        """Return how often the shard that failed most was tried again; evictions and stops after a checkpoint do not count."""
+        if self.end is not None:
+            return self.end.retries
+        failed = Counter(pod.index for pod in self.replaced if _counts(pod))
+        return max(failed.values(), default=0) if self.itself else 0
 
     def seconds(self, now: datetime) -> float:
         """Return how long its pods have run: from the first start to the last end, or to now while one is alive."""
         if self.end is not None:
             return self.end.seconds
-        starts = [pod.started for pod in self.pods if pod.started]
+        pods = (*self.pods, *self.replaced)
+        starts = [pod.started for pod in pods if pod.started]
         if not starts:
             return 0.0
-        ends = [now if pod.alive else pod.finished or pod.started or now for pod in self.pods]
+        ends = [now if pod.alive else pod.finished or pod.started or now for pod in pods]
         return max(0.0, (max(ends) - min(starts)).total_seconds())
 
 
@@ -125,25 +133,26 @@ class Observation:
 
 def observe(children: Iterable[Object]) -> Observation:
     """Read the children of one run."""
-    children = sorted(children, key=lambda item: (item["kind"], item["metadata"]["name"]))
+    listed = sorted(children, key=lambda item: (item["kind"], item["metadata"]["name"]))
+    queued = {ref["uid"]: item for item in listed if item["kind"] == "Workload" for ref in item["metadata"].get("ownerReferences", [])}
+    owned = [item for item in listed if item["kind"] != "Workload"]  # Kueue removes those with the workload
     attempts = {
-        number_of(item, naming.LABEL_ATTEMPT): item for item in children if item["kind"] == "ConfigMap" and "attempt.json" in item["data"]
+        number_of(item, naming.LABEL_ATTEMPT): item for item in owned if item["kind"] == "ConfigMap" and "attempt.json" in item["data"]
     }
     if not attempts:
-        return Observation(None, (), tuple(children))
-    newest = max(attempts)
-    frozen = Frozen.model_validate_json(attempts[newest]["data"]["attempt.json"])
-    current = [item for item in children if number_of(item, naming.LABEL_ATTEMPT) == newest and item is not attempts[newest]]
-    requests = [item for item in current if item["kind"] == "ConfigMap"]
-    launches = tuple(sorted((_launch(item, current) for item in requests), key=lambda launch: (launch.stage, launch.restart)))
+        return Observation(None, (), tuple(owned))
+    number = max(attempts)
+    frozen = _read_frozen(attempts[number]["data"]["attempt.json"])
+    current = [item for item in owned if number_of(item, naming.LABEL_ATTEMPT) == number and item is not attempts[number]]
+    launches = _launches(frozen, current, queued)
     last = {launch.stage: launch.restart for launch in launches}
-    stale = [item for item in children if number_of(item, naming.LABEL_ATTEMPT) != newest]
+    stale = [item for item in owned if number_of(item, naming.LABEL_ATTEMPT) != number]
     stale += [
         item
         for item in current
         if item["kind"] != "ConfigMap" and last.get(_label(item, naming.LABEL_STAGE), -1) != number_of(item, naming.LABEL_RESTART)
     ]
-    return Observation(frozen, launches, tuple(stale), newest)
+    return Observation(frozen, launches, tuple(stale), number)
 
 
 def number_of(item: Object, label: str) -> int:
@@ -152,103 +161,65 @@ def number_of(item: Object, label: str) -> int:
     return int(text) if text.isdigit() else -1
 
 
-def succeeded(pod: PodFact) -> bool:
-    """Tell if a pod ended well and left an artifact."""
-    return pod.phase == "Succeeded" and pod.result is not None and pod.result.outcome == "Succeeded" and pod.result.artifact is not None
+def encode_end(end: End) -> str:
+    """Write an end for the annotation."""
+    return json.dumps(end.to_dict(), sort_keys=True)
 
 
-def read_pod(pod: Object) -> PodFact:
-    """Read one pod's status."""
-    metadata, status = pod["metadata"], pod.get("status", {})
-    containers: list[dict[str, Any]] = status.get("containerStatuses") or [{}]
-    state: dict[str, Any] = containers[0].get("state") or {}
-    ended: dict[str, Any] | None = state.get("terminated")
-    waiting: dict[str, Any] = state.get("waiting") or {}
-    phase: PodPhase = status.get("phase", "Pending")
-    disrupted = status.get("reason") in _DISRUPTED or _has_condition(status, "DisruptionTarget", "True")
-    started = (
-        (ended or {}).get("startedAt")
-        or state.get("running", {}).get("startedAt")
-        or (status.get("startTime") if phase != "Pending" else None)
-    )
-    result = _result((ended or {}).get("message", ""))
-    return PodFact(
-        name=metadata["name"],
-        index=_pod_index(pod),
-        phase=phase,
-        ending="deletionTimestamp" in metadata,
-        exit_code=ended["exitCode"] if ended else None,
-        out_of_memory=(ended or {}).get("reason") == "OOMKilled",
-        lost=phase == "Failed" and (disrupted or ended is None),
-        result=result,
-        waiting=_waiting(status, waiting) if phase == "Pending" else "",
-        message=_last_line(
-            metadata.get("annotations", {}).get(naming.LOG_ANNOTATION, "") or ("" if result else (ended or {}).get("message", ""))
-        ),
-        started=parse_time(started) if started else None,
-        finished=parse_time(ended["finishedAt"]) if ended and ended.get("finishedAt") else None,
-    )
+def _launches(frozen: Frozen, current: list[Object], queued: Mapping[str, Object]) -> tuple[Launch, ...]:
+    retrying = {stage.name for stage in STAGES[frozen.kind] if stage.workload == "IndexedJob"}
+    requests = [item for item in current if item["kind"] == "ConfigMap"]
+    found = [_launch(item, current, queued, retrying) for item in requests]
+    return tuple(sorted(found, key=lambda launch: (launch.stage, launch.restart)))
 
 
-def _launch(request: Object, current: list[Object]) -> Launch:
+def _launch(request: Object, current: list[Object], queued: Mapping[str, Object], retrying: set[str]) -> Launch:
     stage, restart = _label(request, naming.LABEL_STAGE), number_of(request, naming.LABEL_RESTART)
-    own = [item for item in current if _label(item, naming.LABEL_STAGE) == stage and number_of(item, naming.LABEL_RESTART) == restart]
+    own = [
+        item
+        for item in current
+        if item["kind"] != "ConfigMap" and _label(item, naming.LABEL_STAGE) == stage and number_of(item, naming.LABEL_RESTART) == restart
+    ]
     workload = next((item for item in own if item["kind"] in WORKLOADS), None)
     end = request["metadata"].get("annotations", {}).get(naming.END_ANNOTATION)
+    pods = [read_pod(item) for item in own if item["kind"] == "Pod"]
+    latest = newest(pods)
     return Launch(
         name=request["metadata"]["name"],
         stage=stage,
         restart=restart,
-        request=StageRequest.model_validate_json(request["data"]["request.json"]),
-        end=End.model_validate_json(end) if end else None,
-        workload=workload is not None,
-        failed=workload is not None and _has_condition(workload.get("status", {}), "Failed", "True"),
-        complete=workload is not None
-        and any(_has_condition(workload.get("status", {}), kind, "True") for kind in ("Complete", "Succeeded")),
-        pods=tuple(read_pod(item) for item in own if item["kind"] == "Pod"),
-        objects=tuple(item for item in own if item["kind"] != "ConfigMap"),
+        request=_read_request(request["data"]["request.json"]),
+        end=_read_end(end) if end else None,
+        job=read_workload(workload, queued.get(workload["metadata"]["uid"])) if workload else None,
+        pods=latest,
+        replaced=tuple(pod for pod in pods if pod not in latest),
+        itself=stage in retrying,
+        objects=tuple(own),
         config=request,
     )
+
+
+def _counts(pod: PodFact) -> bool:
+    return pod.phase == "Failed" and not pod.lost and not pod.ending and pod.exit_code != EXIT_PREEMPTED
 
 
 def _label(item: Object, label: str) -> str:
     return str(item["metadata"].get("labels", {}).get(label, ""))
 
 
-def _pod_index(pod: Object) -> int:
-    """Return the completion index of a Job's pod, or the rank of a PyTorchJob's (the master is rank 0)."""
-    labels = pod["metadata"].get("labels", {}) | pod["metadata"].get("annotations", {})
-    if labels.get("training.kubeflow.org/replica-type") == "worker":
-        return int(labels["training.kubeflow.org/replica-index"]) + 1
-    return int(labels.get(_INDEX, 0))
+# A text is read anew only when it was seen long ago: most passes look at what the last one saw. Bounded, because memory is too.
 
 
-def _has_condition(status: dict[str, Any], kind: str, value: str) -> bool:
-    return any(item.get("type") == kind and item.get("status") == value for item in status.get("conditions", []))
+@lru_cache(maxsize=512)
+def _read_frozen(text: str) -> Frozen:
+    return Frozen.model_validate_json(text)
 
 
-def _result(text: str) -> JobResult | None:
-    try:
-        return JobResult.model_validate_json(text) if text.startswith("{") else None
-    except ValidationError:
-        return None
+@lru_cache(maxsize=1024)
+def _read_request(text: str) -> StageRequest:
+    return StageRequest.model_validate_json(text)
 
 
-def _waiting(status: dict[str, Any], waiting: dict[str, Any]) -> str:
-    """Return 'Reason: message' of what keeps a pending pod from starting, with ImageUnavailable for everything about images."""
-    if waiting.get("reason") in _IMAGE:
-        return f"ImageUnavailable: {waiting['reason']} {waiting.get('message', '')}".strip()
-    for item in status.get("conditions", []):
-        if item.get("type") == "PodScheduled" and item.get("status") == "False":
-            return f"WaitingForCapacity: {item.get('message') or item.get('reason', '')}"
-    return ""
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
-
-
-def encode_end(end: End) -> str:
-    """Write an end for the annotation."""
-    return json.dumps(end.to_dict(), sort_keys=True)
+@lru_cache(maxsize=1024)
+def _read_end(text: str) -> End:
+    return End.model_validate_json(text)

@@ -5,7 +5,8 @@ from datetime import datetime
 from astra_jobs.api.result import ProgressReport
 from astra_jobs.api.v1alpha1.status import Progress
 from astra_operator.clusters.base import format_time, parse_time
-from astra_operator.observed import Launch, succeeded
+from astra_operator.observed import Launch
+from astra_operator.pods import succeeded
 from astra_operator.view import View
 
 _LARGEST = 2**53

@@ -1,24 +1,32 @@
 """The four sentences: observe, build, apply, report. Generic over the five kinds and over clusters.
 
 Every pass starts from what the cluster says and takes one step; nothing is kept in memory between passes, so the process may
-die at any point. A pass is repeated until there is nothing to do but wait.
+die at any point (but for how long pods have been silent, see ``_note_silence``). A pass is repeated until there is nothing to do but wait.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from astra_jobs.api.errors import BadInput
+from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
-from astra_operator.clusters.base import Cluster, Object, RunKey
+from astra_operator.clusters.base import Cluster, Object, Refused, RunKey
 from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects, with_end
+from astra_operator.desired.naming import STACKS_ANNOTATION
 from astra_operator.frozen import read_live
 from astra_operator.observed import encode_end, observe
+from astra_operator.obstacles import Obstacle, missing_software
 from astra_operator.resolve import Readers, resolve
 from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
 from astra_operator.site import Site
+from astra_operator.stacks import gather
 from astra_operator.status import status_of
 from astra_operator.steps import Mark, Open, Remove, Rest, Start, Step, next_step
 from astra_operator.view import View
+
+BLOCKED_SECONDS = 60.0
+"""After this time a step that the cluster refused is tried again: what refused it mostly makes no event here."""
 
 
 class Reconciler:
@@ -29,6 +37,7 @@ class Reconciler:
         self.settings = settings
         self.taken = taken
         self.readers = Readers()
+        self._silent: dict[str, dict[str, datetime]] = {}
 
     def reconcile(self, key: RunKey) -> "Outcome":
         """Take steps until the run can only wait; raises ``ClusterError`` when a call fails, after which it is simply called again."""
@@ -37,6 +46,8 @@ class Reconciler:
             run = self.cluster.get_run(*key)
             if run is None or run["metadata"].get("deletionTimestamp"):
                 return Outcome(None, written, gone=True)  # what it owned goes by ownerReferences
+            if (run.get("spec") or {}).get("managedBy") not in (None, OPERATOR):
+                return Outcome(None, written)  # another controller's: nothing of it is read or written, its status least of all
             view = self.observe(run)
             step = next_step(view)
             if isinstance(step, Rest):
@@ -45,6 +56,9 @@ class Reconciler:
             if isinstance(step, Open) and view.seen.frozen is not None and self.report(view, opening=True):
                 written = True
                 continue
+            obstacle = self._obstacle(view, step)
+            if obstacle is not None:
+                return Outcome(BLOCKED_SECONDS, self.report(replace(view, obstacle=obstacle)) or written)
             if not self.apply(view, step):
                 # What the step makes is there already, so the observation was older than the cluster: look again later.
                 return Outcome(self.settings.poll, written)
@@ -64,25 +78,57 @@ class Reconciler:
             now=self.cluster.now(),
         )
         reports = {pod["metadata"]["name"]: self.cluster.progress(pod) for pod in _reporting(view)}
-        return replace(view, reports=reports) if reports else view
+        silent = self._note_silence(run["metadata"]["uid"], [name for name, report in reports.items() if report is None], view.now)
+        return replace(view, reports=reports, silent=silent) if reports else view
 
     def apply(self, view: View, step: Step) -> bool:
         """Take a step; return False when somebody had taken it before."""
-        run = view.run
         if isinstance(step, Open):
-            assert view.resolution.inputs is not None, "an attempt opens with its inputs"
-            assert isinstance(view.team, TeamSettings), "an attempt opens with settings"
-            site = Site(view.team, view.settings, view.now)
-            frozen = attempts.freeze(run, view.live, view.resolution.inputs, step.number, site)
-            return bool(self.cluster.apply([attempt_config(_name(run), frozen)], run))
+            return bool(self.cluster.apply([_attempt(view, step)], view.run))
+        if isinstance(step, Start):
+            request, workload = _launch(view, step)
+            # Only who has made the request makes the workload: a request that exists has had its own, whatever became of it.
+            return bool(self.cluster.apply([request], view.run)) and bool(self.cluster.apply([workload], view.run))
         if isinstance(step, Remove):
             for item in step.objects:
                 self.cluster.delete(item)
         elif isinstance(step, Mark):
-            self.cluster.apply([with_end(step.launch.config, encode_end(step.end))], run)
-        elif isinstance(step, Start):
-            return self._start(view, step)
+            self._mark(view, step)
         return True
+
+    def _mark(self, view: View, step: Mark) -> None:
+        """Keep why a launch ends, and what a stuck one was doing: afterwards its pods are deleted, and nobody could ask them."""
+        launch, end = step.launch, step.end
+        stacks = gather(launch, self.cluster.stacks) if end.cause == "Stuck" else ""
+        if stacks:
+            end = end.model_copy(update={"message": f"{end.message}; stacks: annotation {STACKS_ANNOTATION} of ConfigMap {launch.name}"})
+        self.cluster.apply([with_end(launch.config, encode_end(end), stacks)], view.run)
+
+    def _obstacle(self, view: View, step: Step) -> Obstacle | None:
+        """Ask the cluster if it would let a step be taken that makes objects; a request without its workload would count as a loss."""
+        if isinstance(step, Open):
+            objects = [_attempt(view, step)]
+        elif isinstance(step, Start):
+            objects = list(_launch(view, step))
+            missing = missing_software(objects[1], self.cluster.serves)
+            if missing is not None:
+                return missing
+        else:
+            return None
+        try:
+            self.cluster.admit(objects, view.run)
+        except Refused as error:
+            return Obstacle("Refused", str(error))
+        return None
+
+    def _note_silence(self, uid: str, names: list[str], now: datetime) -> dict[str, datetime]:
+        """Return since when pods do not answer. Kept in memory only: an operator that starts anew is patient once more."""
+        since = {name: self._silent.get(uid, {}).get(name, now) for name in names}
+        if since:
+            self._silent[uid] = since
+        else:
+            self._silent.pop(uid, None)
+        return since
 
     def report(self, view: View, opening: bool = False) -> bool:
         """Write status when it differs from what is stored; return whether it did."""
@@ -91,12 +137,6 @@ class Reconciler:
             return False
         self.cluster.write_status(view.run, status)
         return True
-
-    def _start(self, view: View, step: Start) -> bool:
-        """Make a request, and its workload only if the request is new: one that exists has had its workload, whatever became of it."""
-        assert view.seen.frozen is not None, "a launch belongs to an attempt"
-        request, workload = launch_objects(_name(view.run), view.seen.frozen, LaunchPlan(step.stage, step.restart, view.spec, view.results))
-        return bool(self.cluster.apply([request], view.run)) and bool(self.cluster.apply([workload], view.run))
 
     def _team(self, namespace: str) -> TeamSettings | BadInput:
         try:
@@ -117,6 +157,18 @@ class Outcome:
 def _name(run: Object) -> RunName:
     metadata = run["metadata"]
     return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])
+
+
+def _attempt(view: View, step: Open) -> Object:
+    assert view.resolution.inputs is not None, "an attempt opens with its inputs"
+    assert isinstance(view.team, TeamSettings), "an attempt opens with settings"
+    site = Site(view.team, view.settings, view.now)
+    return attempt_config(_name(view.run), attempts.freeze(view.run, view.live, view.resolution.inputs, step.number, site))
+
+
+def _launch(view: View, step: Start) -> tuple[Object, Object]:
+    assert view.seen.frozen is not None, "a launch belongs to an attempt"
+    return launch_objects(_name(view.run), view.seen.frozen, LaunchPlan(step.stage, step.restart, view.spec, view.results))
 
 
 def _reporting(view: View) -> list[Object]:

@@ -1,11 +1,13 @@
 """Why a launch ends, whether another follows it, and how soon.
 
-A launch ends as a whole: when one rank or shard dies, hangs or is evicted, all of its pods go and a new launch continues from the
-last checkpoint. The exit code of ``astra-job`` says what the failure was worth (see ``astra_jobs.api.errors``).
+A launch ends as a whole: when one rank dies, hangs or is evicted, all of its pods go and a new launch continues from the last
+checkpoint. Shards do not know each other: the Job controller tries each of them again by itself, and the launch ends when it gives
+one up. The exit code of ``astra-job`` says what the failure was worth (see ``astra_jobs.api.errors``).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,8 +16,10 @@ from astra_jobs.api.result import ProgressReport
 from astra_jobs.api.v1alpha1.common import Limits
 from astra_jobs.api.v1alpha1.status import REASONS
 from astra_operator.clusters.base import format_time, parse_time
-from astra_operator.observed import Cause, End, Launch, PodFact, succeeded
+from astra_operator.observed import Cause, End, Launch
+from astra_operator.pods import PodFact, succeeded
 from astra_operator.settings import OperatorSettings
+from astra_operator.workloads import WorkloadFact
 
 
 class Why(NamedTuple):
@@ -26,7 +30,11 @@ class Why(NamedTuple):
     reason: str
     message: str = ""
     checkpoint: int | None = None
+    waited: float = 0.0
 
+
+LATE_SECONDS = 5.0
+"""How much later than the news of its workload the news of a pod's end may come."""
 
 Reports = Mapping[str, ProgressReport | None]
 
@@ -43,7 +51,8 @@ class GiveUp:
 class Watch:
     """What a running launch is measured by. ``reports`` is by pod name; ``last_sign`` the newest progress known before this pass.
 
-    ``retry`` is when the user last asked to try the attempt again (the annotation ``astra.dev/retry``).
+    ``silent`` says of pods that do not answer when that was first noticed. ``retry`` is when the user last asked to try the attempt
+    again (the annotation ``astra.dev/retry``).
     """
 
     limits: Limits
@@ -52,6 +61,7 @@ class Watch:
     spent: float
     now: datetime
     retry: datetime | None = None
+    silent: Mapping[str, datetime] = field(default_factory=dict)
 
     def forgiven(self, launch: Launch) -> bool:
         """Tell if the user asked, after a launch was made, that the attempt be tried again: its end then counts for nothing."""
@@ -59,21 +69,18 @@ class Watch:
 
 
 def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None:
-    """Return why an unfinished launch has to end, or None while it may go on. ``earlier`` are the stage's launches before it."""
+    """Return why an unfinished launch has to end, or None while it may go on. ``earlier`` are the stage's launches before it.
+
+    While its workload is held (by its queue, mostly) its pods are told to go, and what becomes of them is no failure.
+    """
+    if launch.job is not None and launch.job.held is not None:
+        return None
     failing = _first_failure(launch)
     if failing is not None:
         return _end(launch, watch, _cause(failing, earlier))
-    alive = any(pod.alive for pod in launch.pods)
-    if not launch.workload:
-        return _end(launch, watch, Why("Vanished", False, "Restarting", f"workload {launch.name} vanished"))
-    if launch.failed or (launch.complete and not alive):
-        return _end(launch, watch, Why("Vanished", False, "Restarting", f"pods of {launch.name} vanished without a result"))
-    quiet = _quiet(launch, watch)
-    if quiet:
-        return _end(launch, watch, Why("Stuck", True, "Stuck", quiet))
-    if watch.spent + launch.seconds(watch.now) > watch.limits.deadline_seconds:
-        return _end(launch, watch, Why("Deadline", False, "DeadlineExceeded", ""))
-    return None
+    why = _gone(launch) if launch.job is None else _given_up(launch, launch.job, watch.now) or _remade(launch, launch.job)
+    why = why or _too_long(launch, watch)
+    return _end(launch, watch, why) if why else None
 
 
 def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch, settings: OperatorSettings) -> GiveUp | float:
@@ -89,6 +96,9 @@ def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch,
     counted = restarts([launch for launch in everything if not watch.forgiven(launch)])
     if end.cause == "BadInput":
         return GiveUp(end.reason, end.message)
+    patience = watch.limits.pending_deadline_seconds
+    if end.cause == "PendingDeadline" and patience is not None and end.waited > patience:
+        return GiveUp(end.reason, end.message)
     if watch.spent > watch.limits.deadline_seconds:
         return GiveUp(
             "DeadlineExceeded", f"the attempt ran for {watch.spent:.0f} s, limits.deadlineSeconds is {watch.limits.deadline_seconds}"
@@ -100,8 +110,8 @@ def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch,
 
 
 def restarts(launches: Sequence[Launch]) -> int:
-    """Count the ended launches that use up ``limits.maxRestarts``."""
-    return sum(launch.end is not None and launch.end.counted for launch in launches)
+    """Count what uses up ``limits.maxRestarts``: ended launches, and shards that were tried again within a launch."""
+    return sum((launch.end is not None and launch.end.counted) + launch.retries for launch in launches)
 
 
 def spent(launches: Sequence[Launch], now: datetime) -> float:
@@ -127,16 +137,95 @@ def _delay(stage: Sequence[Launch], settings: OperatorSettings) -> float:
 
 
 def _first_failure(launch: Launch) -> PodFact | None:
-    """Return the pod whose end explains the launch's: bad input wherever it is, else the earliest failure."""
-    failures = [pod for pod in launch.pods if _has_failed(pod, launch.request.shards)]
+    """Return the pod whose end explains the launch's: bad input wherever it is, else what was tried most often, or failed first.
+
+    A pod that was told to go comes last: it was mostly another's failure that ended it.
+    """
+    failures = [pod for pod in launch.pods if _ends_it(pod, launch)]
     refused = [pod for pod in failures if pod.exit_code == EXIT_BAD_INPUT]
+    tries = Counter(pod.index for pod in launch.replaced)
     far = datetime.max.replace(tzinfo=None)
-    return min(refused or failures, key=lambda pod: (pod.finished.replace(tzinfo=None) if pod.finished else far, pod.index), default=None)
+    return min(
+        refused or failures,
+        key=lambda pod: (pod.ending, -tries[pod.index], pod.finished.replace(tzinfo=None) if pod.finished else far, pod.index),
+        default=None,
+    )
 
 
-def _has_failed(pod: PodFact, shards: int) -> bool:
-    """Tell if a pod failed; one that owes an artifact (rank 0, every shard) fails without it, whatever its exit code."""
-    return pod.phase == "Failed" or (pod.phase == "Succeeded" and pod.index < shards and not succeeded(pod))
+def _ends_it(pod: PodFact, launch: Launch) -> bool:
+    """Tell if a pod's end is the launch's; one that owes an artifact (rank 0, every shard) fails without it, whatever its exit code."""
+    job = launch.job
+    if pod.phase == "Succeeded":
+        return pod.index < launch.request.shards and not succeeded(pod)
+    if pod.phase != "Failed":
+        return False
+    if job is not None and job.queue and pod.ending:
+        return False  # a queue that took the quota back and gave it again; whatever else it was, the workload tells
+    # A failed shard is tried again by the Job controller, until that says that it is not.
+    return not launch.itself or job is None or job.failure is not None
+
+
+def _gone(launch: Launch) -> Why:
+    return Why("Vanished", False, "Restarting", f"workload {launch.name} vanished")
+
+
+def _given_up(launch: Launch, job: WorkloadFact, now: datetime) -> Why | None:
+    """Return what a workload's end is worth when no pod is left that explains it.
+
+    Pods and workloads come by different streams: one that explains it may still be on its way, so this waits until none is alive, and a
+    little longer.
+    """
+    if launch.alive or (job.ended is not None and (now - job.ended).total_seconds() < LATE_SECONDS):
+        return None
+    if job.failure is not None:
+        reason, message = job.failure
+        told = f"{job.kind} {launch.name}: {reason}: {message}"
+        if reason == "PodFailurePolicy" and f"exit code {EXIT_BAD_INPUT} " in message:
+            return Why("BadInput", False, "BadInput", told)
+        if reason == "DeadlineExceeded":
+            return Why("Deadline", True, "DeadlineExceeded", told)
+        if reason in ("PodFailurePolicy", "FailedIndexes", "MaxFailedIndexesExceeded"):
+            return Why("Failed", True, "Failed", told)
+        return Why("Vanished", False, "Restarting", f"pods of {launch.name} vanished without a result")
+    if job.complete:
+        return Why("Unread", False, "Restarting", f"{launch.name} has ended well, but its pods were gone before they were read")
+    return None
+
+
+def _remade(launch: Launch, job: WorkloadFact) -> Why | None:
+    """Return why a training ends whose controller made a rank anew: the others wait for the one that is gone."""
+    for pod in launch.pods:
+        if job.running is not None and pod.made is not None and pod.made > job.running and not job.complete:
+            return Why("Lost", False, "Restarting", f"pod {pod.name} was made anew while the other ranks were running")
+    return None
+
+
+def _too_long(launch: Launch, watch: Watch) -> Why | None:
+    late = _pending(launch, watch)
+    if late:
+        return late
+    quiet = _quiet(launch, watch)
+    if quiet:
+        return Why("Stuck", True, "Stuck", quiet)
+    if watch.spent + launch.seconds(watch.now) > watch.limits.deadline_seconds:
+        return Why("Deadline", False, "DeadlineExceeded", "")
+    return None
+
+
+def _pending(launch: Launch, watch: Watch) -> Why | None:
+    """Return why a launch ends of which a pod has been waiting to start for too long, or was never made."""
+    limit = watch.limits.pending_deadline_seconds
+    if limit is None:
+        return None
+    waits = [(pod.made, f"pod {pod.name}", pod.waiting) for pod in launch.pods if pod.phase == "Pending" and not pod.ending]
+    if not launch.pods and launch.job is not None:
+        waits = [(launch.job.began, f"the first pod of {launch.name}", "it was never made")]
+    for since, who, what in waits:
+        waited = (watch.now - since).total_seconds() if since else 0.0
+        if waited > limit:
+            message = f"{who} waited for more than {limit} s to start (limits.pendingDeadlineSeconds)"
+            return Why("PendingDeadline", False, "PendingDeadlineExceeded", f"{message}: {what}" if what else message, waited=waited)
+    return None
 
 
 def _cause(pod: PodFact, earlier: Sequence[Launch]) -> Why:
@@ -148,7 +237,7 @@ def _cause(pod: PodFact, earlier: Sequence[Launch]) -> Why:
     if pod.exit_code == EXIT_BAD_INPUT:
         return Why("BadInput", False, named or "BadInput", message)
     if pod.lost:  # the node's doing, whatever the process said while it was told to go
-        return Why("Lost", False, "Restarting", f"pod {pod.name} was lost or evicted", newest)
+        return Why("Lost", False, "Restarting", f"pod {pod.name} was lost or evicted" + (f": {pod.message}" if pod.message else ""), newest)
     if pod.exit_code == EXIT_PREEMPTED:
         before = max((launch.end.checkpoint for launch in earlier if launch.end and launch.end.checkpoint is not None), default=-1)
         return Why("Preempted", newest is None or newest <= before, named or "Failed", message, newest)
@@ -170,13 +259,22 @@ def _quiet(launch: Launch, watch: Watch) -> str:
     for pod in launch.pods:
         if pod.name not in watch.reports or pod.phase != "Running" or pod.started is None:
             continue
-        signs = [pod.started] + ([watch.last_sign] if watch.last_sign else [])
-        report = watch.reports[pod.name]
-        if report is not None:
-            signs = [pod.started, min(watch.now, datetime.fromtimestamp(max(0.0, min(report.time, 4e9)), tz=watch.now.tzinfo))]
-        if watch.now - max(signs) > timedelta(seconds=watch.limits.stall_seconds):
+        if watch.now - max(pod.started, _sign(pod, launch, watch)) > timedelta(seconds=watch.limits.stall_seconds):
             return f"pod {pod.name} made no progress for more than {watch.limits.stall_seconds} s (limits.stallSeconds)"
     return ""
+
+
+def _sign(pod: PodFact, launch: Launch, watch: Watch) -> datetime:
+    """Return when a pod last gave a sign: its report's time, and while it is silent what is known from before.
+
+    Status keeps one time, so of several shards only the operator's memory knows which went silent when; one that starts anew waits anew.
+    """
+    report = watch.reports[pod.name]
+    if report is not None:
+        return min(watch.now, datetime.fromtimestamp(max(0.0, min(report.time, 4e9)), tz=watch.now.tzinfo))
+    if launch.request.shards == 1 and watch.last_sign is not None:
+        return watch.last_sign
+    return watch.silent.get(pod.name, watch.now) if launch.request.shards > 1 else datetime.fromtimestamp(0, tz=watch.now.tzinfo)
 
 
 def _end(launch: Launch, watch: Watch, why: Why) -> End:
@@ -185,7 +283,9 @@ def _end(launch: Launch, watch: Watch, why: Why) -> End:
         reason=why.reason,
         message=why.message[:600],
         counted=why.counted,
+        retries=launch.retries,
         checkpoint=why.checkpoint,
+        waited=why.waited,
         seconds=launch.seconds(watch.now),
         time=format_time(watch.now),
     )

@@ -6,6 +6,7 @@ Reasons come from ``REASONS`` alone; ``lastTransitionTime`` moves only when a st
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from astra_jobs.api.artifact import Artifact
@@ -20,8 +21,13 @@ from astra_operator.view import View
 
 MAX_BYTES = 16_000
 _MESSAGE, _METRICS, _HISTORY = 500, 32, 5
+_STALLED = ("Invalid", "Blocked", "GaveUp")
+_SHOWN_AFTER = 5.0
+"""Seconds after which waiting for a queue is worth a write of its own; an empty queue lets a workload through at once."""
+_SLOW_START = 30.0
+"""Seconds after which it is said that no pod was made, or that a pod has no sandbox; both take a moment in every life."""
 
-Phase = Literal["Invalid", "Waiting", "Suspended", "Queued", "Running", "Restarting", "Done", "GaveUp"]
+Phase = Literal["Invalid", "Blocked", "Waiting", "Suspended", "Queued", "Running", "Restarting", "Done", "GaveUp"]
 Verdict = tuple[Literal["True", "False", "Unknown"], str, str]
 
 
@@ -44,6 +50,8 @@ def standing(view: View) -> Standing:
         return Standing("Suspended", "Suspended", "spec.suspend is true; no pods run and progress is kept")
     if view.wants_new and idle and view.resolution.inputs is None:
         return Standing("Waiting", view.resolution.reason, view.resolution.message)
+    if view.obstacle is not None:
+        return Standing("Blocked", view.obstacle.reason, view.obstacle.message)
     if view.seen.frozen is None:
         return Standing("Queued", "Pending", "the first attempt is about to open")
     if view.current is None:
@@ -102,12 +110,9 @@ def reconciling(view: View, where: Standing) -> Verdict:
 
 
 def stalled(view: View, where: Standing) -> Verdict:
-    """Stalled is true when somebody has to change something."""
-    return (
-        "True" if where.phase in ("Invalid", "GaveUp") else "False",
-        where.reason,
-        where.message if where.phase in ("Invalid", "GaveUp") else "",
-    )
+    """Stalled is true when somebody has to change something, in the run, its namespace or the cluster."""
+    stands = where.phase in _STALLED
+    return "True" if stands else "False", where.reason, where.message if stands else ""
 
 
 def suspended(view: View, where: Standing) -> Verdict:
@@ -179,12 +184,29 @@ def _at_work(view: View, launch: Launch | None, stage: str) -> Standing:
             "Resumed" if launch.end.cause == "Suspended" else "Restarting",
             f"stage {stage}: {launch.end.message}".rstrip(": "),
         )
-    # A pod on its way up counts as running: one write a stage, not two.
-    waiting = next((pod for pod in launch.pods if pod.waiting), None)
-    if waiting is not None:
-        reason, _, message = waiting.waiting.partition(": ")
-        return Standing("Queued", reason, f"pod {waiting.name}: {message}")
-    return Standing("Running", "Running", f"stage {stage}: {launch.name}")
+    return _held_up(view, launch) or Standing("Running", "Running", f"stage {stage}: {launch.name}")
+
+
+def _held_up(view: View, launch: Launch) -> Standing | None:
+    """Return what a launch waits for, once it is worth telling: a pod on its way up counts as running, one write a stage, not two."""
+    job = launch.job
+    if job is not None and job.held is not None:
+        at_once = job.held.reason == "WaitingForQuota" and _since(view, launch.made) < _SHOWN_AFTER
+        return None if at_once else Standing("Queued", job.held.reason, job.held.message)
+    for pod in launch.pods:
+        if pod.waiting:
+            reason, _, message = pod.waiting.partition(": ")
+            return Standing("Queued", reason, f"pod {pod.name}: {message}")
+        if pod.unready is not None and _since(view, pod.unready) > _SLOW_START:
+            message = f"pod {pod.name}: its node has not made its sandbox and volumes; see kubectl describe pod {pod.name}"
+            return Standing("Queued", "SandboxRuntimeMissing", message)
+    if job is not None and not launch.pods and job.began is not None and _since(view, job.began) > _SLOW_START:
+        return Standing("Queued", "Pending", f"no pod of {launch.name} was made; see kubectl describe {job.kind.lower()} {launch.name}")
+    return None
+
+
+def _since(view: View, moment: datetime) -> float:
+    return (view.now - moment).total_seconds()
 
 
 def _product(view: View) -> Artifact | None:
@@ -199,6 +221,8 @@ def _reused(view: View) -> bool:
         return condition.reason == "UpToDate"
     pods = [pod for stage in view.stages for launch in view.seen.of_stage(stage.name)[-1:] for pod in launch.pods if pod.result]
     stages = {launch.stage for launch in view.seen.launches if launch.artifacts}
+    if any(launch.end is not None and launch.end.cause == "Unread" for launch in view.seen.launches):
+        return False  # it is in the store because this attempt has put it there
     return len(stages) == len(view.stages) and all(pod.result.reused for pod in pods if pod.result)
 
 
@@ -215,10 +239,15 @@ def _attempt(view: View, where: Standing) -> Attempt | None:
     return Attempt(
         number=frozen.number,
         digest=frozen.digest,
-        restarts=restarts(view.seen.launches),
+        restarts=max(_known_restarts(view), restarts(view.seen.launches)),
         start_time=frozen.start_time,
         completion_time=(kept or format_time(view.now)) if over else None,
     )
+
+
+def _known_restarts(view: View) -> int:
+    """Return what was counted before: the pods of shards that were tried again go with their workload."""
+    return view.stored.attempt.restarts if view.same_attempt and view.stored.attempt else 0
 
 
 def _metrics(view: View) -> dict[str, str]:

@@ -68,7 +68,7 @@ def next_step(view: View) -> Step:
     if launch.end is None:
         return _watch_over(view, launch)
     if isinstance(view.verdict, GiveUp):
-        return _remove(launch.objects, view) if any(pod.alive for pod in launch.pods) else Rest()
+        return _remove(launch.objects, view) if _goes_on(launch) else Rest()
     if launch.leftovers:
         return _remove(launch.objects, view)
     if view.suspended:
@@ -81,6 +81,14 @@ def _watch_over(view: View, launch: Launch) -> Step:
     if end is None and view.suspended:
         end = restarts.suspend(launch, view.watch)
     return Mark(launch, end) if end else Rest(view.settings.poll)
+
+
+def _goes_on(launch: Launch) -> bool:
+    """Tell if a launch that was given up still has, or may get, processes. One that has stopped is kept for the logs of its pods."""
+    job = launch.job
+    if job is not None and (job.failure is not None or job.complete) and launch.itself:
+        return False  # the Job controller ends the other shards itself, and leaves the pod that failed
+    return launch.alive or (job is not None and not launch.pods)
 
 
 def _remove(objects: tuple[Object, ...], view: View) -> Step:

@@ -17,6 +17,7 @@ from astra_operator.clusters.base import Object, parse_time
 from astra_operator.desired import naming
 from astra_operator.frozen import Live, common_of, overlay, spec_model
 from astra_operator.observed import Launch, Observation
+from astra_operator.obstacles import Obstacle
 from astra_operator.resolve import Resolution
 from astra_operator.restarts import GiveUp, Reports, Watch
 from astra_operator.settings import OperatorSettings, TeamSettings
@@ -25,7 +26,10 @@ from astra_operator.stages import PlannedStage, plan
 
 @dataclass(frozen=True)
 class View:
-    """Everything that a decision may depend on."""
+    """Everything that a decision may depend on.
+
+    ``silent`` says since when pods do not answer, as far as this process knows; ``obstacle`` is set when the next step was refused.
+    """
 
     run: Object
     live: Live
@@ -35,6 +39,8 @@ class View:
     settings: OperatorSettings
     now: datetime
     reports: Reports = field(default_factory=dict)
+    silent: Mapping[str, datetime] = field(default_factory=dict)
+    obstacle: Obstacle | None = None
 
     @cached_property
     def stored(self) -> Status:
@@ -121,7 +127,7 @@ class View:
     @cached_property
     def watch(self) -> Watch:
         """What the current launch is measured by."""
-        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.retry)
+        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.retry, self.silent)
         others = [
             launch for launch in self.seen.launches if (launch is not self.launch or launch.end is not None) and not watch.forgiven(launch)
         ]

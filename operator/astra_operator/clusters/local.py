@@ -10,7 +10,6 @@ import copy
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
 from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, RunKey, format_time, key_of, parse_time
+from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
-from astra_operator.clusters.local_controllers import add_ranks, missing_pods, phase_of, workload_status
+from astra_operator.clusters.local_controllers import add_ranks, missing_pods, surplus_pods, workload_status
 from astra_operator.clusters.local_files import take_lock, write_json
+from astra_operator.clusters.local_jobs import phase_of
 from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
 from astra_operator.clusters.processes import Kubelet, address_of, free_port
 from astra_operator.desired.naming import LOG_ANNOTATION, RETRY_ANNOTATION
@@ -116,18 +117,16 @@ class LocalCluster:
 
     def progress(self, pod: Object) -> ProgressReport | None:
         """See ``base.Cluster``; over HTTP, as in a real cluster."""
+        try:
+            return ProgressReport.model_validate_json(self._ask(pod, "/progress"))
+        except ValidationError:
+            return None
+
+    def _ask(self, pod: Object, path: str) -> bytes:
         address = pod.get("status", {}).get("podIP")
         if not address or phase_of(pod) != "Running":
-            return None
-        connection = HTTPConnection(address, PROGRESS_PORT, timeout=PROGRESS_SECONDS)
-        try:
-            connection.request("GET", "/progress")
-            answer = connection.getresponse()
-            return ProgressReport.model_validate_json(answer.read(PROGRESS_BYTES)) if answer.status == 200 else None
-        except (OSError, HTTPException, ValidationError):
-            return None
-        finally:
-            connection.close()
+            return b""
+        return fetch(address, PROGRESS_PORT, path, PROGRESS_BYTES, PROGRESS_SECONDS) or b""
 
     def report_of(self, pod: Object) -> ProgressReport | None:
         """Read a local pod's progress from its own file: cheaper than asking it, and it answers while the job is busy."""
@@ -145,8 +144,8 @@ class LocalCluster:
         return kind != "Workload"
 
     def stacks(self, pod: Object) -> str:
-        """Return nothing yet; see ``Cluster.stacks``."""
-        return ""
+        """See ``base.Cluster``."""
+        return self._ask(pod, "/stacks").decode(errors="replace")
 
     def team(self, namespace: str) -> dict[str, str]:
         """See ``base.Cluster``."""
@@ -248,10 +247,13 @@ class LocalCluster:
             if "deletionTimestamp" in workload["metadata"]:
                 continue
             pods = self.objects.owned_by(workload["metadata"]["uid"])
-            fresh = missing_pods(workload, pods)
+            fresh = missing_pods(workload, pods, self.now())
             for pod in fresh:
                 self._make_pod(pod)
-            status = workload_status(workload, pods + fresh, self._stamp())
+            for pod in surplus_pods(workload, pods):
+                pod["metadata"]["deletionTimestamp"] = self._stamp()
+                self.objects.save(pod)
+            status = workload_status(workload, pods + fresh, self.now())
             if fresh or not equal(status, workload.get("status", {})):
                 workload["status"] = status
                 self.objects.save(workload)

@@ -1,72 +1,61 @@
-"""Tiny Job, Indexed Job and PyTorchJob controllers: which pods a workload needs, and what its status says. Pure.
+"""Tiny controllers of Jobs and PyTorchJobs: which pods a workload needs, which it ends, and what its status says. Pure.
 
-They know what the pure builders use and no more: one try for each pod (the reconcile restarts whole workloads), parallelism,
-completion indexes; Master and Worker replicas with the environment that the training operator gives them.
+What a Job does is in ``local_jobs``. A PyTorchJob has Master and Worker replicas, which the training operator makes anew when they
+are gone, and with the environment that it gives them. Both ask for no pods while they are suspended.
 """
 
 import copy
+from datetime import datetime
 from typing import Any
 
-from astra_operator.clusters.base import Object
-
-INDEX = "batch.kubernetes.io/job-completion-index"
-REPLICA_TYPE, REPLICA_INDEX = "training.kubeflow.org/replica-type", "training.kubeflow.org/replica-index"
-
-
-def index_of(pod: Object) -> int:
-    """Return the completion index of a Job's pod."""
-    return int(pod["metadata"]["labels"].get(INDEX, "0"))
+from astra_operator.clusters import local_jobs
+from astra_operator.clusters.base import Object, format_time
+from astra_operator.clusters.local_jobs import FINAL, active, phase_of
+from astra_operator.pods import INDEX, REPLICA_INDEX, REPLICA_TYPE
 
 
-def phase_of(pod: Object) -> str:
-    """Return a pod's phase."""
-    return str(pod.get("status", {}).get("phase", "Pending"))
-
-
-def missing_pods(workload: Object, pods: list[Object]) -> list[Object]:
-    """Return the pods that a workload lacks now, without UID; empty once it has ended or is suspended."""
-    if ended(workload):
+def missing_pods(workload: Object, pods: list[Object], now: datetime) -> list[Object]:
+    """Return the pods that a workload lacks now, without UID; empty once it has ended or is lost, and while it is suspended."""
+    if ended(workload) or _condition(workload, "FailureTarget") or suspended(workload):
         return []
     if workload["kind"] == "Job":
-        return [] if workload["spec"].get("suspend") else _job_pods(workload, pods)
-    if workload["spec"].get("runPolicy", {}).get("suspend"):
-        return []
+        if local_jobs.failure(workload, pods):
+            return []
+        indexed = workload["spec"].get("completionMode") == "Indexed"
+        return [_job_pod(workload, index, name, indexed) for index, name in local_jobs.wanted(workload, pods, now)]
     present = {pod["metadata"]["name"] for pod in pods}
     return [pod for pod in _replica_pods(workload) if pod["metadata"]["name"] not in present]
 
 
-def _job_pods(workload: Object, pods: list[Object]) -> list[Object]:
+def surplus_pods(workload: Object, pods: list[Object]) -> list[Object]:
+    """Return the pods that a workload ends now: all that live, once it is suspended, lost or done."""
+    over = suspended(workload) or ended(workload) or _condition(workload, "FailureTarget")
+    return [pod for pod in pods if active(pod) and "deletionTimestamp" not in pod["metadata"]] if over else []
+
+
+def suspended(workload: Object) -> bool:
+    """Tell if a workload asks for no pods."""
     spec = workload["spec"]
-    count = spec.get("completions", 1)
-    present = {index_of(pod) for pod in pods}
-    active = sum(phase_of(pod) in ("Pending", "Running") for pod in pods)
-    room = max(0, min(spec.get("parallelism", 1), count) - active)
-    absent = [index for index in range(count) if index not in present][:room]
-    indexed = spec.get("completionMode") == "Indexed"
-    return [_job_pod(workload, index, indexed) for index in absent]
+    return bool(spec.get("suspend") or spec.get("runPolicy", {}).get("suspend"))
 
 
-def _job_pod(workload: Object, index: int, indexed: bool) -> Object:
-    name = workload["metadata"]["name"]
-    pod = _pod(workload, f"{name}-{index}", workload["spec"]["template"])
-    pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
-    if indexed:
-        pod["metadata"]["labels"][INDEX] = str(index)
-        pod["metadata"]["annotations"][INDEX] = str(index)
-        _add_env(pod, {"JOB_COMPLETION_INDEX": str(index)})
-    return pod
+def ended(workload: Object) -> bool:
+    """Tell if a workload has a final condition."""
+    return any(_condition(workload, kind) for kind in FINAL)
 
 
-def _replica_pods(workload: Object) -> list[Object]:
-    name = workload["metadata"]["name"]
-    found = []
-    for role in ("Master", "Worker"):
-        replica = workload["spec"]["pytorchReplicaSpecs"].get(role, {"replicas": 0})
-        for index in range(replica.get("replicas", 1)):
-            pod = _pod(workload, f"{name}-{role.lower()}-{index}", replica["template"])
-            pod["metadata"]["labels"] |= {REPLICA_TYPE: role.lower(), REPLICA_INDEX: str(index)}
-            found.append(pod)
-    return found
+def workload_status(workload: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
+    """Return a workload's status after its pods; a final condition never changes again."""
+    old: dict[str, Any] = workload.get("status", {})
+    if ended(workload):
+        return old
+    status = {key: value for key, value in old.items() if key in ("startTime", "conditions", "completedIndexes")}
+    if suspended(workload):
+        status.pop("startTime", None)
+        return _with(_with(status, "Suspended", True, now), "Running", False, now)
+    status = _with(status, "Suspended", False, now)
+    status.setdefault("startTime", format_time(now))
+    return _job_status(workload, pods, status, now) if workload["kind"] == "Job" else _torch_status(pods, status, now)
 
 
 def add_ranks(workload: Object, pods: list[Object], master_address: str, port: int) -> None:
@@ -86,6 +75,72 @@ def add_ranks(workload: Object, pods: list[Object], master_address: str, port: i
         # All ranks are on this machine: gloo must not look for another interface (a laptop's host name may lead nowhere).
         local = {"GLOO_SOCKET_IFNAME": "lo"}
         _add_env(pod, common | size | elastic | local | {f"PET_{key}": value for key, value in common.items()})
+
+
+def _job_status(workload: Object, pods: list[Object], status: dict[str, Any], now: datetime) -> dict[str, Any]:
+    phases = [phase_of(pod) for pod in pods]
+    done = local_jobs.completed(workload, pods)
+    status |= {"active": phases.count("Running"), "succeeded": len(done), "failed": phases.count("Failed")}
+    if workload["spec"].get("completionMode") == "Indexed" and done:
+        status["completedIndexes"] = ",".join(str(index) for index in sorted(done))
+    target = next((item for item in status.get("conditions", []) if item["type"] == "FailureTarget"), None)
+    lost = target or local_jobs.failure(workload, pods)
+    if lost:
+        kind = "FailureTarget" if any(active(pod) for pod in pods) else "Failed"
+        return _with(status, kind, True, now, lost["reason"], lost["message"])
+    if len(done) >= workload["spec"].get("completions", 1):
+        status["completionTime"] = format_time(now)
+        return _with(status, "Complete", True, now, "CompletionsReached", "Reached expected number of succeeded pods")
+    return status
+
+
+def _torch_status(pods: list[Object], status: dict[str, Any], now: datetime) -> dict[str, Any]:
+    masters = [phase_of(pod) for pod in pods if pod["metadata"]["labels"].get(REPLICA_TYPE) == "master"]
+    if any(phase_of(pod) == "Failed" for pod in pods):
+        status = _with(status, "Running", False, now)
+        return _with(status, "Failed", True, now, "PyTorchJobFailed", "a replica has failed")
+    if masters and all(phase == "Succeeded" for phase in masters):
+        status = _with(status, "Running", False, now) | {"completionTime": format_time(now)}
+        return _with(status, "Succeeded", True, now, "PyTorchJobSucceeded", "the master has succeeded")
+    return _with(status, "Running", True, now, "PyTorchJobRunning") if "Running" in masters else status
+
+
+def _condition(workload: Object, kind: str) -> bool:
+    conditions = workload.get("status", {}).get("conditions", [])
+    return any(item["type"] == kind and item["status"] == "True" for item in conditions)
+
+
+def _with(status: dict[str, Any], kind: str, value: bool, now: datetime, reason: str = "", message: str = "") -> dict[str, Any]:
+    """Return a status with a condition set; its time moves only on a flip, and a condition that was never true is not made false."""
+    conditions = status.get("conditions", [])
+    old = next((item for item in conditions if item["type"] == kind), None)
+    text = "True" if value else "False"
+    if (old is None and not value) or (old is not None and old["status"] == text):
+        return status
+    fresh = {"type": kind, "status": text, "reason": reason or f"{kind}{text}", "message": message, "lastTransitionTime": format_time(now)}
+    return status | {"conditions": [*(item for item in conditions if item["type"] != kind), fresh]}
+
+
+def _job_pod(workload: Object, index: int, name: str, indexed: bool) -> Object:
+    pod = _pod(workload, name, workload["spec"]["template"])
+    pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] = workload["metadata"]["name"]
+    if indexed:
+        pod["metadata"]["labels"][INDEX] = str(index)
+        pod["metadata"]["annotations"][INDEX] = str(index)
+        _add_env(pod, {"JOB_COMPLETION_INDEX": str(index)})
+    return pod
+
+
+def _replica_pods(workload: Object) -> list[Object]:
+    name = workload["metadata"]["name"]
+    found = []
+    for role in ("Master", "Worker"):
+        replica = workload["spec"]["pytorchReplicaSpecs"].get(role, {"replicas": 0})
+        for index in range(replica.get("replicas", 1)):
+            pod = _pod(workload, f"{name}-{role.lower()}-{index}", replica["template"])
+            pod["metadata"]["labels"] |= {REPLICA_TYPE: role.lower(), REPLICA_INDEX: str(index)}
+            found.append(pod)
+    return found
 
 
 def _pod(workload: Object, name: str, template: Object) -> Object:
@@ -111,45 +166,3 @@ def _add_env(pod: Object, values: dict[str, str]) -> None:
     for box in pod["spec"]["containers"]:
         present = {entry["name"] for entry in box.get("env", [])}
         box["env"] = [*box.get("env", []), *({"name": key, "value": value} for key, value in values.items() if key not in present)]
-
-
-def ended(workload: Object) -> bool:
-    """Tell if a workload has a final condition."""
-    conditions = workload.get("status", {}).get("conditions", [])
-    return any(item["type"] in ("Complete", "Succeeded", "Failed") and item["status"] == "True" for item in conditions)
-
-
-def workload_status(workload: Object, pods: list[Object], now: str) -> dict[str, Any]:
-    """Return a workload's status after its pods; a final condition never changes again."""
-    old: dict[str, Any] = workload.get("status", {})
-    if ended(workload):
-        return old
-    phases = [phase_of(pod) for pod in pods]
-    status = {key: value for key, value in old.items() if key in ("startTime", "conditions")}
-    if pods:
-        status.setdefault("startTime", now)
-    counts = {"active": phases.count("Running"), "succeeded": phases.count("Succeeded"), "failed": phases.count("Failed")}
-    final = _job_final(workload, counts) if workload["kind"] == "Job" else _torch_final(pods)
-    if workload["kind"] == "Job":
-        status |= counts
-    if final:
-        status["conditions"] = [*status.get("conditions", []), final | {"status": "True", "lastTransitionTime": now}]
-        status["completionTime"] = now
-    return status
-
-
-def _job_final(workload: Object, counts: dict[str, int]) -> dict[str, str] | None:
-    if counts["failed"]:
-        return {"type": "Failed", "reason": "BackoffLimitExceeded", "message": "a pod of the job has failed"}
-    if counts["succeeded"] >= workload["spec"].get("completions", 1):
-        return {"type": "Complete", "reason": "CompletionsReached", "message": "all pods have succeeded"}
-    return None
-
-
-def _torch_final(pods: list[Object]) -> dict[str, str] | None:
-    if any(phase_of(pod) == "Failed" for pod in pods):
-        return {"type": "Failed", "reason": "PyTorchJobFailed", "message": "a replica has failed"}
-    masters = [pod for pod in pods if pod["metadata"]["labels"].get(REPLICA_TYPE) == "master"]
-    if masters and all(phase_of(pod) == "Succeeded" for pod in masters):
-        return {"type": "Succeeded", "reason": "PyTorchJobSucceeded", "message": "the master has succeeded"}
-    return None

@@ -23,11 +23,15 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start: ``message`` is where the job writes its result, relative to ``root``."""
+    """What to start: ``message`` is where the job writes its result, relative to ``root``.
+
+    ``fallback`` tells that the end of the log stands for a result that a failed job did not write.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     message: str
+    fallback: bool = False
 
 
 def container(pod: Object) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def plan(pod: Object, address: str, environment: Mapping[str, str]) -> Launch:
     elif shutil.which(argv[0], path=env.get("PATH")) is None:
         raise CannotRun(f"{argv[0]}: no such program on PATH")
     working = box.get("workingDir", "/")
-    return Launch(tuple(argv), env, below(working, box.get("terminationMessagePath", f"{working.rstrip('/')}/termination-log")))
+    message = below(working, box.get("terminationMessagePath", f"{working.rstrip('/')}/termination-log"))
+    return Launch(tuple(argv), env, message, box.get("terminationMessagePolicy") == "FallbackToLogsOnError")
 
 
 def _value(entry: Mapping[str, Any], pod: Object, address: str) -> str:

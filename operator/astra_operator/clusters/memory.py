@@ -1,7 +1,8 @@
 """A cluster in memory, for tests of the reconcile: a clock moved by hand, pods that end as told, a fault at any call.
 
-It plays what a real cluster does around the operator: makes the pods of workloads, removes dependants after their owner,
-removes deleted pods only when ``settle`` is called, and bumps ``generation`` when a spec changes. It runs no process.
+It plays what a real cluster does around the operator: makes the pods of workloads and tries shards again (with the controllers of
+the local cluster), removes dependants after their owner, removes deleted pods only when ``settle`` is called, holds workloads of a
+queue until it is told to let them in, and bumps ``generation`` when a spec changes. It runs no process.
 """
 
 from collections.abc import Callable
@@ -14,16 +15,19 @@ from pydantic_core import from_json, to_json
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.result import JobResult, ProgressReport
-from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, RunKey, format_time, key_of
+from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, Refused, RunKey, format_time, key_of
+from astra_operator.clusters.local_controllers import ended, missing_pods, surplus_pods, workload_status
+from astra_operator.desired.naming import LABEL_QUEUE
 
 Fault = Callable[[str, str], None]
 T = TypeVar("T")
-_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class MemoryCluster:
     """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise.
 
+    ``served`` are the kinds of workload that can be made (Workload means Kueue); ``refusal``, when it is not empty, is why nothing may
+    be made; ``dumps`` are the stacks of pods by name, and ``reports`` their progress.
     ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once,
     ``changes`` counts what the operator and the controllers did.
     """
@@ -34,6 +38,9 @@ class MemoryCluster:
         self.runs: dict[RunKey, Object] = {}
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.reports: dict[str, ProgressReport] = {}
+        self.dumps: dict[str, str] = {}
+        self.served = {"Job", "PyTorchJob"}
+        self.refusal = ""
         self.teams: dict[str, dict[str, str]] = {}
         self.log: list[tuple[str, str]] = []
         self.launched: list[str] = []
@@ -70,15 +77,13 @@ class MemoryCluster:
         return self._call("progress", pod["metadata"]["name"], lambda: self.reports.get(pod["metadata"]["name"]))
 
     def admit(self, objects: list[Object], owner: Object) -> None:
-        """Let every object pass; see ``Cluster.admit``."""
+        self._call("admit", objects[0]["metadata"]["name"], lambda: self._admit(objects))
 
     def serves(self, api_version: str, kind: str) -> bool:
-        """Serve the training operator and no Kueue; see ``Cluster.serves``."""
-        return kind != "Workload"
+        return self._call("serves", kind, lambda: kind in self.served)
 
     def stacks(self, pod: Object) -> str:
-        """Return nothing; see ``Cluster.stacks``."""
-        return ""
+        return self._call("stacks", pod["metadata"]["name"], lambda: self.dumps.get(pod["metadata"]["name"], ""))
 
     def team(self, namespace: str) -> dict[str, str]:
         return self._call("team", namespace, lambda: dict(self.teams.get(namespace, {})))
@@ -137,24 +142,36 @@ class MemoryCluster:
         pod["status"]["containerStatuses"] = [{"name": "job", "state": {"terminated": ended}}]
 
     def lose(self, pod: Object, reason: str = "NodeLost") -> None:
-        """Let a pod end the way it does when its node goes: failed, with no exit code."""
-        pod["status"] = {"phase": "Failed", "reason": reason, "startTime": pod["status"].get("startTime", format_time(self.clock))}
+        """Let a pod end the way it does when its node goes: failed, with no exit code, marked as disrupted."""
+        conditions = [{"type": "DisruptionTarget", "status": "True", "reason": reason}]
+        started = pod["status"].get("startTime", format_time(self.clock))
+        pod["status"] = {"phase": "Failed", "reason": reason, "startTime": started, "conditions": conditions}
 
     def vanish(self, item: Object) -> None:
-        """Remove an object at once, and its dependants with the next ``settle``."""
+        """Remove an object at once, and its dependants with the next ``settle``. A Job takes the loss of its one pod for a failure."""
         self.changes += 1
         self.objects.pop(self._slot(item), None)
+        for owner in item["metadata"].get("ownerReferences", []):
+            job = self.objects.get(("Job", item["metadata"]["namespace"], owner["name"]))
+            if job is not None and "backoffLimit" in job["spec"] and not ended(job) and "deletionTimestamp" not in job["metadata"]:
+                failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+                job["status"] = job.get("status", {}) | {"conditions": [failed]}
+
+    def let_in(self, contains: str = "") -> int:
+        """Let a queue admit the held workloads whose names hold a text; return how many."""
+        return self._hold(contains, False, {"type": "QuotaReserved", "status": "True", "reason": "QuotaReserved", "message": ""})
+
+    def preempt(self, contains: str = "", message: str = "preempted to accommodate a workload") -> int:
+        """Let a queue take back the quota of workloads whose names hold a text; return how many."""
+        self._hold(contains, True, {"type": "Evicted", "status": "True", "reason": "Preempted", "message": message})
+        return self._hold(contains, True, {"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": message})
 
     def settle(self) -> None:
-        """Do what controllers do in time: remove what was deleted or lost its owner, make the pods of new workloads."""
+        """Do what controllers do in time: make and end the pods of workloads, remove what was deleted or lost its owner."""
         # Pods of new workloads come first, so that a workload made before its predecessor is gone is seen in ``overlaps``.
         for item in list(self.objects.values()):
-            if item["kind"] in WORKLOADS and "status" not in item:
-                self._make_pods(item)
-                item["status"] = {"pods": len(self._owned(item["metadata"]["uid"]))}
-            elif item["kind"] in WORKLOADS and len(self._owned(item["metadata"]["uid"])) < item["status"]["pods"]:
-                self.changes += "conditions" not in item["status"]
-                item["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
+            if item["kind"] in WORKLOADS and "deletionTimestamp" not in item["metadata"]:
+                self._control(item)
         for item in list(self.objects.values()):
             if "deletionTimestamp" in item["metadata"]:
                 self.vanish(item)
@@ -233,30 +250,60 @@ class MemoryCluster:
         self.changes += 1
         found["status"] = _copy(status)
 
-    def _make_pods(self, workload: Object) -> None:
-        name, spec = workload["metadata"]["name"], workload["spec"]
-        owner = workload["metadata"]["ownerReferences"][0]["uid"]
-        alive = [pod for pod in self._owned(owner) if pod["kind"] == "Pod" and pod["status"]["phase"] in ("Pending", "Running")]
-        self.overlaps += [f"{name} was made while {pod['metadata']['name']} was there" for pod in alive]
-        if workload["kind"] == "Job":
-            for index in range(spec.get("completions", 1)):
-                self._make_pod(workload, f"{name}-{index}", spec["template"], {_INDEX: str(index)})
-            return
-        for role, replica in spec["pytorchReplicaSpecs"].items():
-            for index in range(replica["replicas"]):
-                labels = {"training.kubeflow.org/replica-type": role.lower(), "training.kubeflow.org/replica-index": str(index)}
-                self._make_pod(workload, f"{name}-{role.lower()}-{index}", replica["template"], labels)
+    def _admit(self, objects: list[Object]) -> None:
+        if self.refusal:
+            raise Refused(f"{objects[-1]['kind']} {objects[-1]['metadata']['name']}: {self.refusal}")
 
-    def _make_pod(self, workload: Object, name: str, template: Object, labels: dict[str, str]) -> None:
-        metadata = {
-            "name": name,
-            "namespace": workload["metadata"]["namespace"],
-            "uid": self._uid(),
-            "labels": template["metadata"]["labels"] | labels,
-            "ownerReferences": [{"kind": workload["kind"], "name": workload["metadata"]["name"], "uid": workload["metadata"]["uid"]}],
+    def _control(self, workload: Object) -> None:
+        """Do what the controllers of workloads do, Kueue's included."""
+        pods = [item for item in self._owned(workload["metadata"]["uid"]) if item["kind"] == "Pod"]
+        before = workload.get("status")
+        if before is None and LABEL_QUEUE in workload["metadata"]["labels"]:
+            self._enqueue(workload)
+        fresh = missing_pods(workload, pods, self.clock)
+        if fresh:
+            self._note_overlaps(workload)
+        for pod in fresh:
+            pod["metadata"] |= {"uid": self._uid(), "creationTimestamp": format_time(self.clock)}
+            self.objects[self._slot(pod)] = pod
+        for pod in surplus_pods(workload, pods):
+            pod["metadata"]["deletionTimestamp"] = format_time(self.clock)
+        workload["status"] = workload_status(workload, pods + fresh, self.clock)
+        self.changes += bool(fresh) or (before is not None and before != workload["status"])
+
+    def _note_overlaps(self, workload: Object) -> None:
+        name, uid = workload["metadata"]["name"], workload["metadata"]["uid"]
+        for pod in self._owned(workload["metadata"]["ownerReferences"][0]["uid"]):
+            other = pod["kind"] == "Pod" and pod["metadata"]["ownerReferences"][0]["uid"] != uid
+            if other and pod["status"]["phase"] in ("Pending", "Running"):
+                self.overlaps.append(f"{name} was made while {pod['metadata']['name']} was there")
+
+    def _enqueue(self, workload: Object) -> None:
+        metadata = workload["metadata"]
+        queued = {
+            "apiVersion": "kueue.x-k8s.io/v1beta2",
+            "kind": "Workload",
+            "metadata": {
+                "name": f"{workload['kind'].lower()}-{metadata['name']}",
+                "namespace": metadata["namespace"],
+                "uid": self._uid(),
+                "ownerReferences": [{"kind": workload["kind"], "name": metadata["name"], "uid": metadata["uid"]}],
+            },
+            "status": {"conditions": [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": "insufficient quota"}]},
         }
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
-        self.objects[self._slot(pod)] = pod
+        self.objects[self._slot(queued)] = queued
+
+    def _hold(self, contains: str, held: bool, condition: Object) -> int:
+        found = [item for item in self.objects.values() if item["kind"] == "Workload" and contains in item["metadata"]["name"]]
+        for item in found:
+            owner = item["metadata"]["ownerReferences"][0]
+            workload = self.objects[owner["kind"], item["metadata"]["namespace"], owner["name"]]
+            policy = workload["spec"] if workload["kind"] == "Job" else workload["spec"]["runPolicy"]
+            policy["suspend"] = held
+            kept = [entry for entry in item["status"]["conditions"] if held and entry["type"] != condition["type"]]
+            item["status"]["conditions"] = [*kept, condition]
+        self.changes += len(found)
+        return len(found)
 
 
 def _copy(value: T) -> T:

@@ -142,7 +142,11 @@ class Kubelet:
         except CannotRun as error:
             write_json(home / "record.json", record | {"refused": str(error)})
             return
-        record |= {"message": launch.message, "grace": pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE)}
+        record |= {
+            "message": launch.message,
+            "fallback": launch.fallback,
+            "grace": pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE),
+        }
         write_json(home / "record.json", record)
         self._spawn(uid, home, launch)
 
@@ -174,13 +178,14 @@ class Kubelet:
     def _ended(self, uid: str, home: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         code = self._exit_code(uid, home)
         if code == LOST:
-            return {"phase": "Failed", "reason": "NodeLost", "message": "the pod's process was gone and left no exit code"}
+            message = "the pod's process was gone and left no exit code"
+            return {"phase": "Failed", "reason": "NodeLost", "message": message, "conditions": [_disrupted("NodeLost")]}
         number = int(code)
         finished = datetime.fromtimestamp((home / "exit").stat().st_mtime, UTC)
         ended: dict[str, Any] = {
             "exitCode": number,
             "reason": "Completed" if number == 0 else "Error",
-            "message": _tail(home / "root" / record["message"], MESSAGE_BYTES),
+            "message": self._message(uid, home, record, number),
             "startedAt": record["startTime"],
             "finishedAt": format_time(finished),
         }
@@ -189,7 +194,12 @@ class Kubelet:
         told = read_json(home / "stop").get("reason") if number and (home / "stop").exists() else ""
         state = {"terminated": ended}
         found = {"phase": "Failed" if number else "Succeeded", "containerStatuses": [{"name": "job", "state": state}]}
-        return found | ({"reason": told} if told else {})
+        return found | ({"reason": told, "conditions": [_disrupted(told)]} if told else {})
+
+    def _message(self, uid: str, home: Path, record: Mapping[str, Any], code: int) -> str:
+        """Return the termination message: what the job wrote, or with FallbackToLogsOnError the end of a failed job's log."""
+        written = _tail(home / "root" / record["message"], MESSAGE_BYTES)
+        return written or (self.last_lines(uid) if code and record.get("fallback") else "")
 
     def _exit_code(self, uid: str, home: Path) -> str:
         """Return the recorded exit code; a pod that left none gets one written now, so that the answer stays the same."""
@@ -272,6 +282,11 @@ class Kubelet:
             keep_log.parent.mkdir(parents=True, exist_ok=True)
             (home / "log").replace(keep_log)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _disrupted(reason: str) -> dict[str, str]:
+    """Return the condition of a pod that was ended by its node or by who runs it, and not by what ran in it."""
+    return {"type": "DisruptionTarget", "status": "True", "reason": reason}
 
 
 def _tail(path: Path, size: int) -> str:

@@ -70,10 +70,11 @@ def _workload(name: str, needs: PodNeeds, stage: PlannedStage, retries: int) -> 
     return launchers.job(name, needs)
 
 
-def with_end(request: Object, end: str) -> Object:
-    """Return a request ConfigMap as it is applied again to keep why its launch ends."""
+def with_end(request: Object, end: str, stacks: str = "") -> Object:
+    """Return a request ConfigMap as it is applied again to keep why its launch ends, and what the threads of a stuck one did."""
     metadata = request["metadata"]
-    kept = {"name": metadata["name"], "labels": metadata["labels"], "annotations": {naming.END_ANNOTATION: end}}
+    annotations = {naming.END_ANNOTATION: end} | ({naming.STACKS_ANNOTATION: stacks} if stacks else {})
+    kept = {"name": metadata["name"], "labels": metadata["labels"], "annotations": annotations}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": kept, "data": request["data"], "immutable": True}
 
 

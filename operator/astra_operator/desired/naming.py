@@ -22,6 +22,7 @@ LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = "astra-operator"
 END_ANNOTATION = f"{GROUP}/end"
+STACKS_ANNOTATION = f"{GROUP}/stacks"
 LOG_ANNOTATION = f"{GROUP}/last-lines"
 RETRY_ANNOTATION = f"{GROUP}/retry"
 

@@ -7,7 +7,8 @@ import pytest
 from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.result import JobResult
-from astra_operator.observed import Observation, PodFact, observe, read_pod, succeeded
+from astra_operator.observed import Observation, observe
+from astra_operator.pods import PodFact, read_pod, succeeded
 
 Object = dict[str, Any]
 RESULT = JobResult(outcome="Succeeded", artifact=Artifact(uri="file:///a", digest=digest_of(1)))
@@ -62,7 +63,7 @@ CASES: list[tuple[str, Object, dict[str, Any]]] = [
     (
         "text, no result",
         pod(phase="Failed", containerStatuses=ended(1, "Traceback\nKeyError: 'x'\n")),
-        {"result": None, "message": "KeyError: 'x'"},
+        {"result": None, "message": "Traceback | KeyError: 'x'"},
     ),
     ("torn result", pod(phase="Failed", containerStatuses=ended(1, '{"outcome": "Fai')), {"result": None}),
     (
@@ -73,7 +74,7 @@ CASES: list[tuple[str, Object, dict[str, Any]]] = [
     (
         "log",
         pod(annotations={"astra.dev/last-lines": "a\nlast words\n\n"}, phase="Failed", containerStatuses=ended(1)),
-        {"message": "last words"},
+        {"message": "a | last words"},
     ),
     ("shard", pod({"batch.kubernetes.io/job-completion-index": "7"}), {"index": 7}),
     ("shard by annotation", pod(annotations={"batch.kubernetes.io/job-completion-index": "7"}), {"index": 7}),
