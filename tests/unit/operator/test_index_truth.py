@@ -1,6 +1,8 @@
 """The index under events that come late, twice, in any order or never: what it ends with is what the cluster holds."""
 
 import copy
+import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -365,3 +367,38 @@ def test_queued_workloads_are_found_by_their_owner() -> None:
 def test_a_kind_that_is_not_watched_is_an_error() -> None:
     with pytest.raises(KeyError):
         Index().put({"apiVersion": "v1", "kind": "Secret", "metadata": {"uid": "u", "resourceVersion": "1", "name": "n", "namespace": "n"}})
+
+
+def test_threads_that_write_and_read_at_once_end_in_the_truth() -> None:
+    world = World()
+    for number in range(200):
+        run = world.write("ToolCorpus", "one", f"r{number % 40}", None, "", str(number))
+        request = world.write("ConfigMap", "one", f"c{number % 40}", run, run["metadata"]["uid"], str(number))
+        if number % 7 == 0:
+            world.delete(("ConfigMap", "one", request["metadata"]["name"]))
+    index = Index()
+
+    def write(seed: int) -> None:
+        events = copy.deepcopy(world.events)
+        random.Random(seed).shuffle(events)
+        feed(index, events)
+
+    def read() -> None:
+        for _ in range(50):
+            for key in index.keys():  # noqa: SIM118 -- not a mapping
+                run = index.run(key)
+                if run is not None:
+                    assert all(item["metadata"]["labels"] for item in index.children(run["metadata"]["uid"]))
+            index.replace(RESOURCE["ConfigMap"], "one", iter(world.pages("ConfigMap", "one")))
+
+    with ThreadPoolExecutor(6) as pool:
+        for future in [pool.submit(write, seed) for seed in range(4)] + [pool.submit(read) for _ in range(2)]:
+            future.result()
+    resync(index, world)
+    found = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in index.runs()}
+    assert found == {
+        item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for slot, item in world.objects.items() if slot[0] == "ToolCorpus"
+    }
+    requests = {slot[2] for slot in world.objects if slot[0] == "ConfigMap"}
+    assert {item["metadata"]["name"] for uid in found for item in index.children(uid)} == requests
+    assert len(index) == len(world.objects)

@@ -68,6 +68,11 @@ class Server:
         while not self._ended.wait(0.05):
             connection.sendall(b"x")
 
+    def settle(self) -> None:
+        """Wait until every answer has been given and its connection closed."""
+        for thread in self._threads[1:]:
+            thread.join(10)
+
     def close(self) -> None:
         self._ended.set()
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -150,6 +155,15 @@ def test_nobody_there(server: Server, api: ApiClient) -> None:
     server.close = lambda: None  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match="refused"):
         Calls(api, lambda *call: None).send(GET)
+
+
+def test_a_connection_that_the_server_closed_between_calls_is_not_used_again(server: Server, api: ApiClient) -> None:
+    server.reply = lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")  # kept alive, and then closed
+    calls = Calls(api, lambda *call: None)
+    for number in range(1, 4):
+        assert calls.send(Call("create", "things", "/things", body={})).code == 200
+        server.settle()
+        assert len(server.requests) == number
 
 
 def test_the_wait_that_the_server_asks_for_is_told(server: Server, api: ApiClient) -> None:
