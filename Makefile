@@ -23,7 +23,7 @@ quickstart: .venv/quickstart  ## the whole pipeline on this machine: tool docume
 check: .venv/development  ## lint, types, import rules, sizes, unit tests
 	@tools/check.sh
 
-test: .venv/development  ## everything that decides if main is green
+test: .venv/development tools  ## everything that decides if main is green
 	@tools/check.sh && $(PY) -m pytest -m "not bench" --ignore tests/unit
 
 tools: .venv/development  ## build Kubernetes and what else the cluster tests run, ahead of `make test`; needs Go

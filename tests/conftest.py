@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 def plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["ControlPlane"]:
     """The session's control plane; its logs are kept when a test failed."""
     from tests.cluster.plane.plane import start_plane, use_cluster
+    from tests.cluster.plane.tools import ToolError
 
     folder = tmp_path_factory.mktemp("plane")
     named = os.environ.get("ASTRA_TEST_KUBECONFIG")
     say = _speaker(request.config)
-    plane = use_cluster(folder, Path(named)) if named else start_plane(folder, say)
+    problem = ""
+    try:
+        plane = use_cluster(folder, Path(named)) if named else start_plane(folder, say)
+    except ToolError as error:
+        problem = str(error)
+    if problem:
+        pytest.fail(problem, pytrace=False)
     try:
         yield plane
     finally:

@@ -23,7 +23,7 @@ from tests.cluster.plane import addons, tools
 from tests.cluster.plane.access import free_ports, listens, read_audit, wait_for
 from tests.cluster.plane.certs import Authority, write_kubeconfig
 from tests.cluster.plane.components import Components, Ports
-from tests.cluster.plane.supervise import ProcessEnded, Supervisor
+from tests.cluster.plane.supervise import ProcessEnded, Program, Supervisor
 
 ROOT = Path(__file__).parents[3]
 IMAGE = "astra-jobs:test"
@@ -152,10 +152,12 @@ def start_plane(folder: Path, say: tools.Say = print) -> ControlPlane:
         supervisor = Supervisor(folder / "logs")
         components = Components(folder, Ports(*free_ports(5)), Authority("astra-test"), programs["kubernetes"], programs["etcd"] / "etcd")
         try:
-            _start_programs(components, supervisor)
+            rest = _start_programs(components, supervisor)
             plane = ControlPlane(folder, supervisor, folder / "kubeconfig", components)
             addons.install_crds(plane)
             addons.start_training_operator(plane)
+            for program, port in rest.items():
+                wait_for(f"{program.name} listens", lambda program=program, port=port: program.require() or listens(port), 60)
             return plane
         except ProcessEnded as error:
             supervisor.stop()
@@ -176,7 +178,8 @@ def use_cluster(folder: Path, kubeconfig: Path) -> ControlPlane:
     return plane
 
 
-def _start_programs(components: Components, supervisor: Supervisor) -> None:
+def _start_programs(components: Components, supervisor: Supervisor) -> dict[Program, int]:
+    """Start all four; the API server is ready then, the returned ones with their ports need not be."""
     components.write_files()
     etcd = supervisor.start("etcd", components.etcd())
     wait_for("etcd listens", lambda: etcd.require() or listens(components.ports.etcd), 30)
@@ -185,8 +188,7 @@ def _start_programs(components: Components, supervisor: Supervisor) -> None:
     wait_for("the API server is ready", lambda: api.require() or _ready(f"{components.server}/readyz", trust), 120)
     controllers = supervisor.start("kube-controller-manager", components.controller_manager())
     scheduler = supervisor.start("kube-scheduler", components.scheduler())
-    for program, port in ((controllers, components.ports.controllers), (scheduler, components.ports.scheduler)):
-        wait_for(f"{program.name} listens", lambda program=program, port=port: program.require() or listens(port), 60)
+    return {controllers: components.ports.controllers, scheduler: components.ports.scheduler}
 
 
 def _ready(url: str, trust: ssl.SSLContext) -> bool:

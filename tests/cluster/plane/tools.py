@@ -122,9 +122,10 @@ def find_go() -> Go:
     """The Go program to use; ToolError with one line when there is none or it is too old."""
     wanted = ".".join(map(str, needed_go()))
     mend = f"install Go {wanted} or newer on PATH, or name it with ASTRA_GO=/path/to/go"
-    path = shutil.which(os.environ.get("ASTRA_GO", "go"))
+    named = os.environ.get("ASTRA_GO", "go")
+    path = shutil.which(named)
     if path is None:
-        raise ToolError(f"the cluster tests build Kubernetes from Go modules, and {os.environ.get('ASTRA_GO', 'go')} was not found: {mend}")
+        raise ToolError(f"the cluster tests build Kubernetes from Go modules, and {named} was not found: {mend}")
     asked = subprocess.run([path, "env", "GOVERSION"], capture_output=True, text=True, env=dict(os.environ) | {"GOTOOLCHAIN": "local"})
     version = asked.stdout.strip()
     if asked.returncode != 0 or _numbers(version.removeprefix("go")) < needed_go():
@@ -231,10 +232,11 @@ def main() -> int:
     """Build what is named on the command line, or everything."""
     try:
         for name in sys.argv[1:] or TOOLS:
-            print(ensure(name, lambda line: print(line, flush=True)))
+            ensure(name, lambda line: print(line, flush=True))
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1
+    print(f"tools: ready in {HOME / 'tools'}")
     return 0
 
 
