@@ -24,7 +24,7 @@ class Metrics:
     """Counters of one operator, thread-safe, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each, that nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, that nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         at = self.registry

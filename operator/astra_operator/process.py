@@ -157,33 +157,30 @@ class Process:
     async def _keep_lease(self, namespace: str) -> None:
         """Take, renew and in the end give up the Lease of a namespace."""
         lease, freed = self.leases[namespace], self._freed[namespace]
-        failing = False
+        failing = mine = False
         while not self._stopped.is_set():
-            held = lease.held
             freed.clear()
-            failed = failing
-            try:
-                await self._chore(lease.tick)
-                failing = False
-            except ClusterError as error:
-                failing = True
-                _log.warning("%s", error, extra={"namespace": namespace})
+            held, failed = lease.held, failing
+            failing = not await self._try(lease.tick, namespace)
             if failed and not failing:
-                self.look_soon()
+                self.look_soon()  # the API server was away, and who knows what was deleted meanwhile
             if lease.held and not held:
                 self._wake_all((namespace,))
-            elif held and not lease.held:
-                _log.warning("lost the Lease of namespace %s: nothing is written there", namespace, extra={"namespace": namespace})
+            if mine and not (held and lease.held):
+                _log.warning("lost the Lease of namespace %s: nothing was written there", namespace, extra={"namespace": namespace})
+            mine = lease.held
             await self._pause(lease.period, freed)
-        await self._until_idle()
-        try:
-            await self._chore(lease.release)
-        except ClusterError as error:
-            _log.warning("could not give up: %s", error, extra={"namespace": namespace})
-
-    async def _until_idle(self) -> None:
         while self.controller.queue.busy:
             await asyncio.sleep(0.05)
+        await self._try(lease.release, namespace)
+
+    async def _try(self, work: Callable[[], None], namespace: str) -> bool:
+        try:
+            await self._chore(work)
+        except ClusterError as error:
+            _log.warning("%s", error, extra={"namespace": namespace})
+            return False
+        return True
 
     async def _keep_streams(self) -> None:
         """Keep Kopf watching all that is served; start it anew when it fails or more is served than before."""
