@@ -1,7 +1,9 @@
 """The programs on top of the control plane do what they are there for: the webhook refuses, Kueue admits, kwok plays pods."""
 
 import json
+import subprocess
 
+from tests.cluster.plane import tools
 from tests.cluster.plane.addons import KWOK
 from tests.cluster.plane.kueue import make_queue
 
@@ -84,3 +86,16 @@ def test_kwok_ends_a_job_that_tolerates_it_and_no_other(kwok):
     kwok.kubectl("-n", namespace, "wait", "--for=condition=Complete", "job/played", "--timeout=60s")
     phases = kwok.kubectl("-n", namespace, "get", "pods", "-l", "job-name=real", "-o", "jsonpath={.items[*].status.phase}")
     assert phases.stdout == "Pending"
+
+
+def test_helm_installs_a_chart(plane, tmp_path):
+    namespace = plane.namespace()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 1.2.3\n")
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}"}, "data": {"word": "{{ .Values.word }}"}}
+    (tmp_path / "templates" / "map.yaml").write_text(json.dumps(item))
+    command = [str(tools.program("helm")), f"--kubeconfig={plane.kubeconfig}", f"--namespace={namespace}"]
+    homes = {f"HELM_{name}_HOME": str(tmp_path / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    done = subprocess.run([*command, "install", "--set=word=hello", "first", str(tmp_path)], capture_output=True, text=True, env=homes)
+    assert done.returncode == 0, done.stderr
+    assert plane.kubectl("-n", namespace, "get", "configmap", "first", "-o", "jsonpath={.data.word}").stdout == "hello"

@@ -63,8 +63,9 @@ def start_training_operator(plane: "ControlPlane") -> None:
         *[in_namespace(each, "kubeflow") for each in documents(*sorted((base / "rbac").glob("*.yaml")))],
         hooks.configuration(configuration, "validator.training-operator.kubeflow.org", {"pytorchjobs"}),
     )
-    MARK.parent.mkdir(parents=True, exist_ok=True)
-    MARK.touch()
+    if not MARK.exists():  # made once a machine, by whoever comes first, and left there
+        MARK.parent.mkdir(parents=True, exist_ok=True)
+        MARK.touch()
     template = home / "init-container.yaml"
     template.write_text(INIT_CONTAINER)
     command = [
