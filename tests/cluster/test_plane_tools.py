@@ -3,6 +3,7 @@
 A script plays Go here; the real builds are seen by every other cluster test.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,6 +47,15 @@ def builder(**more):
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ) | more, stdout=subprocess.PIPE, text=True)
 
 
+def compilers(home):
+    """Processes that run the Go of this home."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            lines.append(file.read_text(errors="replace"))
+    return [line for line in lines if f"{home}/go\0build" in line]
+
+
 def builds(home):
     log = home / "builds"
     return log.read_text().splitlines() if log.exists() else []
@@ -74,8 +84,10 @@ def test_two_sessions_at_once_build_once(go):
 def test_a_killed_build_leaves_nothing_that_looks_finished(go):
     killed = builder(FAKE_WAIT=str(go / "never"))
     half = wait_for("a half build", lambda: list((go / ".cache/astra/tools").glob("*.part-*/etcd")), 60)
+    assert compilers(go), "no compiler runs, so its end would show nothing"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
+    wait_for("its compiler is gone", lambda: not compilers(go), 20)
     assert not tools.folder("etcd").exists()
     place = tools.ensure("etcd", lambda line: None)
     assert (place / "etcd").read_text() == "whole\n"

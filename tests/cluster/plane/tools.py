@@ -108,7 +108,8 @@ class Go:
             "GOMODCACHE": str(HOME / "go" / "mod"),
             "GOCACHE": str(HOME / "go" / "build"),
         }
-        return dict(os.environ) | fixed | ({"GONOSUMDB": tool.unsummed} if tool.unsummed else {})
+        unsummed = ",".join(filter(None, (os.environ.get("GONOSUMDB"), tool.unsummed)))
+        return dict(os.environ) | fixed | {"GONOSUMDB": unsummed}
 
 
 def needed_go() -> tuple[int, ...]:
