@@ -49,8 +49,8 @@ def bad(reason: str, message: str, exit_code: int, checkpoint: int | None = None
 class Player:
     """A cluster, a controller that can be killed, and the nodes."""
 
-    def __init__(self, settings: OperatorSettings = SETTINGS) -> None:
-        self.cluster = MemoryCluster()
+    def __init__(self, settings: OperatorSettings = SETTINGS, cluster: MemoryCluster | None = None) -> None:
+        self.cluster = cluster or MemoryCluster()
         self.cluster.teams["default"] = dict(TEAM)
         self.settings = settings
         self.controller = Controller(self.cluster, settings)
@@ -97,6 +97,10 @@ class Player:
         return int(pod["metadata"]["labels"].get("batch.kubernetes.io/job-completion-index", 0))
 
     def succeed(self, pod: Object, reused: bool = False) -> None:
+        name = pod["spec"]["volumes"][0]["configMap"]["name"]
+        if ("ConfigMap", pod["metadata"]["namespace"], name) not in self.cluster.objects:
+            self.cluster.finish(pod, None, 137)  # of an attempt that was removed; its node is about to end it
+            return
         self.cluster.finish(pod, good(self.request(pod), self.shard(pod), reused))
 
     def run_pods(self, contains: str = "", reused: bool = False) -> int:
