@@ -10,6 +10,7 @@ from typing import Any
 from astra_jobs.api.artifact import KINDS
 from astra_jobs.api.base import GROUP
 from astra_operator.clusters.base import Object
+from astra_operator.pods import CONTAINERS
 
 _METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
 _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
@@ -17,13 +18,12 @@ _CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
 _JOB_STATUS = ("startTime", "completedIndexes", "failedIndexes", "failed")
 _POD_STATUS = ("phase", "reason", "message", "startTime", "podIP")
 _POD_CONDITIONS = ("PodScheduled", "DisruptionTarget")
+_PENDING_CONDITIONS = (*_POD_CONDITIONS, "PodReadyToStartContainers")
 _STATES = {
     "waiting": ("reason", "message"),
     "running": ("startedAt",),
     "terminated": ("exitCode", "signal", "reason", "message", "startedAt", "finishedAt"),
 }
-# Containers that job pods may be named by; whatever else is in a pod was put there by somebody's admission webhook.
-_CONTAINERS = ("job", "pytorch")
 _PREFIXES = (f"{GROUP}/", "app.kubernetes.io/", "batch.kubernetes.io/job-completion-index", "training.kubeflow.org/", "kueue.x-k8s.io/")
 
 
@@ -65,19 +65,26 @@ def _workload(item: Object) -> Object:
 
 def _pod(item: Object) -> Object:
     status = item.get("status", {})
-    kept = _some(status, _POD_STATUS) | _conditions(status, _POD_CONDITIONS)
+    phase = status.get("phase", "Pending")
+    kept = _some(status, _POD_STATUS) | _conditions(status, _PENDING_CONDITIONS if phase == "Pending" else _POD_CONDITIONS)
     main = _containers(status.get("containerStatuses"))
     if main:
         kept["containerStatuses"] = main[:1]
-    stuck = [entry for entry in _containers(status.get("initContainerStatuses")) if "waiting" in entry["state"]]
-    if stuck and kept.get("phase") == "Pending":
+    stuck = [entry for entry in _containers(status.get("initContainerStatuses")) if _is_stuck(entry["state"], phase)]
+    if stuck:
         kept["initContainerStatuses"] = stuck
     return {"metadata": _metadata(item), "status": kept}
 
 
+def _is_stuck(state: Object, phase: str) -> bool:
+    """Tell if an init container keeps, or has kept, the pod's own from running; that it waits for its turn is no news."""
+    waits = phase == "Pending" and state.get("waiting", {}).get("reason", "PodInitializing") != "PodInitializing"
+    return waits or bool(state.get("terminated", {}).get("exitCode"))
+
+
 def _containers(statuses: Iterable[Object] | None) -> list[Object]:
     """Return the trimmed states of containers, the job's first."""
-    listed = sorted(statuses or (), key=lambda status: status.get("name") not in _CONTAINERS)
+    listed = sorted(statuses or (), key=lambda status: status.get("name") not in CONTAINERS)
     return [{"name": status.get("name", ""), "state": _state(status.get("state") or {})} for status in listed]
 
 

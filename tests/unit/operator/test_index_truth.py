@@ -74,9 +74,15 @@ class World:
         )
 
     def orphans(self, uid: str) -> list[tuple[str, str, str]]:
-        """Pods of workloads of a run that are gone; they count as long as the index knows of that workload."""
-        work = {above for above, item in self.dead.items() if is_workload_of(item, uid)}
-        return sorted(slot for slot, item in self.objects.items() if label_of(item) == uid and owner_of(item) in work)
+        """Pods of workloads of a run that are gone: known to have been its own, or of the name of one of its requests."""
+        requests = {slot[1:] for slot in self.children(uid) if slot[0] == "ConfigMap"}
+        work = {
+            above
+            for above, item in self.dead.items()
+            if is_workload_of(item, uid)
+            or (item["kind"] in ("Job", "PyTorchJob") and (item["metadata"]["namespace"], item["metadata"]["name"]) in requests)
+        }
+        return sorted(slot for slot, item in self.objects.items() if slot[0] == "Pod" and label_of(item) == uid and owner_of(item) in work)
 
 
 def owner_of(item: Object) -> str:
