@@ -149,8 +149,7 @@ class MemoryCluster:
 
     def vanish(self, item: Object) -> None:
         """Remove an object at once, and its dependants with the next ``settle``. A Job takes the loss of its one pod for a failure."""
-        self.changes += 1
-        self.objects.pop(self._slot(item), None)
+        self._drop(item)
         for owner in item["metadata"].get("ownerReferences", []):
             job = self.objects.get(("Job", item["metadata"]["namespace"], owner["name"]))
             if job is not None and "backoffLimit" in job["spec"] and not ended(job) and "deletionTimestamp" not in job["metadata"]:
@@ -174,10 +173,10 @@ class MemoryCluster:
                 self._control(item)
         for item in list(self.objects.values()):
             if "deletionTimestamp" in item["metadata"]:
-                self.vanish(item)
+                self._drop(item)
         while orphans := [item for item in self.objects.values() if not self._has_owner(item)]:
             for item in orphans:
-                self.vanish(item)
+                self._drop(item)
 
     # ---- inside
 
@@ -237,7 +236,7 @@ class MemoryCluster:
         if found is None or found["metadata"]["uid"] != item["metadata"]["uid"]:
             return
         if found["kind"] == "ConfigMap":
-            self.vanish(found)
+            self._drop(found)
             return
         self.changes += 1
         for below in [found, *self._owned(found["metadata"]["uid"])]:
@@ -249,6 +248,10 @@ class MemoryCluster:
             raise Gone(f"{run['kind']} {run['metadata']['name']} is gone")
         self.changes += 1
         found["status"] = _copy(status)
+
+    def _drop(self, item: Object) -> None:
+        self.changes += 1
+        self.objects.pop(self._slot(item), None)
 
     def _admit(self, objects: list[Object]) -> None:
         if self.refusal:
