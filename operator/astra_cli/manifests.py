@@ -8,10 +8,11 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from astra_cli.yaml12 import Document, YamlProblem, read
 from astra_cli.yaml12 import Path as ValuePath
@@ -19,7 +20,9 @@ from astra_jobs.api.artifact import KINDS
 from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.invalid import explain_all
 from astra_jobs.api.v1alpha1 import MODELS
+from astra_jobs.api.v1alpha1.common import Resource
 from astra_operator.clusters.base import Object, RunKey, key_of
+from astra_operator.crdgen.schema import nested_model
 from astra_operator.resolve import Reference, find_cycle, references
 from astra_operator.settings import TEAM_CONFIG, TeamSettings
 
@@ -109,7 +112,7 @@ def _take(found: Manifests, file: str, document: Document) -> list[str]:
         return [f"{file}:{document.line_of(('kind',))}: kind: {_unknown_kind(kind)}"]
     if "apiVersion" not in value:
         return [f"{here}: apiVersion: Field required; add apiVersion: {API_VERSION}"]
-    clean = without_nulls(value)
+    clean = without_nulls(value, MODELS[kind])
     try:
         MODELS[kind].model_validate(clean)
     except ValidationError as error:
@@ -160,13 +163,21 @@ def _take_team(found: Manifests, file: str, document: Document) -> list[str]:
     return []
 
 
-def without_nulls(value: Any) -> Any:
-    """Return JSON data without the fields of mappings that are null."""
+def without_nulls(value: Any, model: type[BaseModel] | None = None) -> Any:
+    """Return JSON data without the fields of mappings that are null, as the API server drops them; unknown fields stay, to be refused."""
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        known = _nested(model) if model else dict.fromkeys(value)
+        return {key: without_nulls(item, known.get(key)) for key, item in value.items() if item is not None or key not in known}
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, model) for item in value]
     return value
+
+
+@cache
+def _nested(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Return for each field of a model the model inside it; what the API server keeps beside a run's own fields is nobody's business."""
+    found = {info.alias or name: nested_model(info.annotation) for name, info in model.model_fields.items()}
+    return found | {"metadata": None} if issubclass(model, Resource) else found
 
 
 def _check_references(found: Manifests, stored: Iterable[Object]) -> list[str]:

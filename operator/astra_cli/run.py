@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import unquote, urlparse
 
+from astra_cli import laptop
 from astra_cli.manifests import BadManifests, Manifests, load
 from astra_cli.refusals import Places, line_for, refused, waits
 from astra_cli.report import write_report
@@ -117,6 +118,7 @@ def run(paths: list[Path], state: Path, screen: Screen, environment: dict[str, s
         Busy: somebody else acts on the same state folder.
     """
     manifests = load(paths, read_runs(state))
+    laptop.check(manifests)
     check_store(manifests, state)
     logging.getLogger("astra_operator").addHandler(_Said(screen.say))
     cluster = LocalCluster(state, environment, command=" ".join(["astra", *sys.argv[1:]]), say=screen.say)

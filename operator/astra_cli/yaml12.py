@@ -1,11 +1,13 @@
-"""YAML 1.2 with line numbers: what kubectl would send to the API server, and where each value stands in its file.
+"""YAML with line numbers: what kubectl would send to the API server, and where each value stands in its file.
 
-PyYAML reads YAML 1.1 (``5e-6`` is text, ``off`` is false), which is a trap in files of learning rates; this reader uses
-ruamel's 1.2 resolver and gives plain JSON data only. Doubled keys, values that JSON cannot hold and documents that grow
-beyond measure through anchors are refused. Dates stay text, because JSON has none.
+kubectl reads numbers as YAML 1.2 does (``5e-6`` is one, which PyYAML takes for text), but ``off`` and ``yes`` as truth values and
+``012`` as octal, as YAML 1.1 does; a whole number stays one however it is written, because JSON knows one kind of number. So does
+this reader, and a test puts one table of documents through both. It gives plain JSON data only. Doubled keys, values that JSON cannot
+hold and documents that grow beyond measure through anchors are refused. Dates stay text, because JSON has none.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +16,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from astra_operator.crdgen.scalars import CORE, TRUE, KubectlResolver
+
 Path = tuple[str | int, ...]
 MAX_VALUES = 200_000
 MAX_DEPTH = 60
-_CORE = "tag:yaml.org,2002:"
 
 
 class YamlProblem(Exception):
@@ -50,6 +53,7 @@ def read(text: str) -> Iterator[Document]:
         YamlProblem: with the line, on the first thing that cannot be read.
     """
     reader = YAML(typ="safe", pure=True)
+    reader.Resolver = KubectlResolver
     try:
         for node in reader.compose_all(text):
             builder = _Builder()
@@ -88,7 +92,7 @@ class _Builder:
         found: dict[str, Any] = {}
         merged: list[MappingNode] = []
         for key_node, item in node.value:
-            if key_node.tag == _CORE + "merge":
+            if key_node.tag == CORE + "merge":
                 merged += _merge_sources(item)
                 continue
             key = _key(key_node)
@@ -113,25 +117,26 @@ def _merge_sources(node: Node) -> list[MappingNode]:
 def _key(node: Node) -> str:
     if not isinstance(node, ScalarNode):
         raise YamlProblem(node.start_mark.line + 1, "a key must be text")
-    if node.tag not in (_CORE + "str", _CORE + "int", _CORE + "float", _CORE + "bool", _CORE + "timestamp"):
+    value = scalar(node)
+    if value is None:
         raise YamlProblem(node.start_mark.line + 1, f"{node.value or 'null'}: a key must be text")
-    return str(node.value)
+    return ("false", "true")[value] if isinstance(value, bool) else str(value)
 
 
 def scalar(node: ScalarNode) -> Any:
     """Return the JSON value of a scalar by its resolved tag."""
-    text, kind = node.value, str(node.tag).removeprefix(_CORE)
+    text, kind = node.value, str(node.tag).removeprefix(CORE)
     line = node.start_mark.line + 1
     if kind in ("str", "timestamp"):
         return text
     if kind == "null":
         return None
     if kind == "bool":
-        return text.lower() == "true"
+        return text.lower() in TRUE
     if kind == "int":
         return _integer(text, line)
     if kind == "float":
-        return _number(text, line)
+        return number(text.replace("_", ""), line)
     raise YamlProblem(line, f"{text}: the tag {node.tag} is not plain data; remove the tag")
 
 
@@ -139,19 +144,20 @@ def _integer(text: str, line: int) -> int:
     digits = text.replace("_", "").lower()
     sign = -1 if digits.startswith("-") else 1
     digits = digits.lstrip("+-")
+    if re.fullmatch("0[0-7]+", digits):
+        digits = f"0o{digits}"
     try:
-        if digits.startswith(("0x", "0o", "0b")):
-            return sign * int(digits, 0)
-        return sign * int(digits, 10)
+        return sign * int(digits, 0)
     except ValueError:
         raise YamlProblem(line, f"{text}: not a whole number") from None
 
 
-def _number(text: str, line: int) -> float:
+def number(text: str, line: int = 1) -> float | int:
+    """Return a JSON number: a whole one as an int, however it is written, as Go writes it to the API server."""
     try:
-        value = float(text.replace("_", ""))
+        value = float(text)
     except ValueError:
         value = math.inf
     if not math.isfinite(value):
         raise YamlProblem(line, f"{text}: JSON has no such number; write a finite one")
-    return value
+    return int(value) if value.is_integer() and abs(value) < 2**63 else value

@@ -53,56 +53,56 @@ REASONS: dict[str, str] = {
 class Condition(Model):
     """One fact about the run, in the standard form."""
 
-    type: ConditionType
-    status: Literal["True", "False", "Unknown"]
-    reason: str = Field(max_length=80)
-    message: str = Field(default="", max_length=1024)
-    observed_generation: int = 0
+    type: ConditionType = Field(description="what the fact is about")
+    status: Literal["True", "False", "Unknown"] = Field(description="if it holds")
+    reason: str = Field(max_length=80, description="why, in one word")
+    message: str = Field(default="", max_length=1024, description="why, in one sentence")
+    observed_generation: int = Field(default=0, description="generation of the spec that the fact is about")
     last_transition_time: str = Field(description="RFC 3339, moves only when status flips")
 
 
 class Attempt(Model):
     """The attempt that status speaks of."""
 
-    number: int
-    digest: str
-    restarts: int = 0
-    start_time: str | None = None
-    completion_time: str | None = None
+    number: int = Field(description="number of the attempt, from 1")
+    digest: str = Field(description="what is made: kind, frozen spec, inputs and rerun")
+    restarts: int = Field(default=0, description="restarts of workloads so far")
+    start_time: str | None = Field(default=None, description="RFC 3339, when the attempt was opened")
+    completion_time: str | None = Field(default=None, description="RFC 3339, when nothing was left to do")
 
 
 class PastAttempt(Model):
     """What is left of an ended attempt."""
 
-    number: int
-    digest: str
-    outcome: str
-    artifact: Artifact | None = None
+    number: int = Field(description="number of the attempt")
+    digest: str = Field(description="what was to be made")
+    outcome: str = Field(description="how it ended, in one word")
+    artifact: Artifact | None = Field(default=None, description="what it made")
 
 
 class Progress(Model):
     """How far the running stage is."""
 
-    step: int = 0
-    total: int = 0
-    percent: int = 0
-    eta_seconds: int | None = None
-    message: str = Field(default="", max_length=200)
-    time: str = ""
+    step: int = Field(default=0, description="steps done")
+    total: int = Field(default=0, description="steps in all")
+    percent: int = Field(default=0, description="percent of the stage")
+    eta_seconds: int | None = Field(default=None, description="seconds that the rest of the stage may take")
+    message: str = Field(default="", max_length=200, description="what the job says about it")
+    time: str = Field(default="", description="RFC 3339, when the job made its last step")
 
 
 class Status(Model):
     """What is known of a run."""
 
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list, max_length=8)
-    attempt: Attempt | None = None
-    stage: str | None = None
-    progress: Progress | None = None
-    metrics: dict[str, str] = Field(default_factory=dict, max_length=32)
+    observed_generation: int = Field(default=0, description="generation of the spec that the status is about")
+    conditions: list[Condition] = Field(default_factory=list, max_length=8, description="facts about the run, one of each type")
+    attempt: Attempt | None = Field(default=None, description="the current or the last attempt")
+    stage: str | None = Field(default=None, description="stage that runs, or ran last")
+    progress: Progress | None = Field(default=None, description="how far the running stage is")
+    metrics: dict[str, str] = Field(default_factory=dict, max_length=32, description="small numbers that the stages report, as text")
     artifact: Artifact | None = Field(default=None, description="what other runs use: the product of the current or the last attempt")
     artifacts: dict[str, Artifact] = Field(default_factory=dict, max_length=8, description="artifacts of the unsharded stages, by stage")
-    history: list[PastAttempt] = Field(default_factory=list, max_length=5)
+    history: list[PastAttempt] = Field(default_factory=list, max_length=5, description="attempts before this one, newest last")
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of a type, if it is set."""

@@ -14,6 +14,7 @@ from astra_jobs.api.v1alpha1.status import Status
 from astra_operator.crdgen.columns import COLUMNS
 from astra_operator.crdgen.names import NAMES
 from astra_operator.crdgen.rules import NAME_RULES
+from astra_operator.crdgen.scalars import KubectlResolver
 from astra_operator.crdgen.schema import object_schema
 
 HEADER = "# Generated from astra_jobs/api/v1alpha1 by 'make generate'; do not edit.\n"
@@ -104,6 +105,7 @@ def to_yaml(document: dict[str, Any]) -> str:
     """Return a document as block-style YAML, keys in the given order."""
     writer = YAML(typ="safe", pure=True)
     writer.Representer = _Representer
+    writer.Resolver = KubectlResolver
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 140

@@ -20,8 +20,20 @@ TABLE = {
     "wrong type": (CORPUS + "  seed: one\n", 'm.yaml:6: spec.seed: found "one": Input should be a valid integer; write a whole number'),
     "number as text": (CORPUS + "  seed: '1'\n", 'm.yaml:6: spec.seed: found "1": Input should be a valid integer; write a whole number'),
     "text as bool": (
-        CORPUS + "  suspend: off\n",
+        CORPUS + "  suspend: 'off'\n",
         'm.yaml:6: spec.suspend: found "off": Input should be a valid boolean; write true or false',
+    ),
+    "unknown null": (CORPUS + "  sed: null\n", "m.yaml:6: spec.sed: found null: unknown field; remove it or write seed"),
+    "queue": (CORPUS + "  queue: team\n", 'm.yaml:6: spec.queue: found "team": there is no Kueue on a laptop; remove it or use a cluster'),
+    "priority": (CORPUS + "  priorityClassName: high\n", 'm.yaml:6: spec.priorityClassName: found "high": a laptop has no priorities'),
+    "manager": (CORPUS + "  managedBy: example.com/x\n", 'm.yaml:6: spec.managedBy: found "example.com/x": nobody but astra.dev/operator'),
+    "claims": (
+        CORPUS + "  pod:\n    volumes: [{name: a, claimName: a, mountPath: /a}]\n",
+        'm.yaml:7: spec.pod.volumes: found [{"name": "a", "claimName": "a", "mountPath": "/a"}]: there are no PersistentVolumeClaims',
+    ),
+    "secrets": (
+        CORPUS + "  pod: {secretEnv: [{name: A, secret: a, key: a}]}\n",
+        'm.yaml:6: spec.pod.secretEnv: found [{"name": "A", "secret": "a", "key": "a"}]: there are no Secrets on a laptop',
     ),
     "out of range": (CORPUS + "  seed: -1\n", "m.yaml:6: spec.seed: found -1: Input should be greater than or equal to 0"),
     "not in the enum": (CORPUS + "  onInputChange: finish\n", "m.yaml:6: spec.onInputChange: found \"finish\": Input should be 'Finish'"),

@@ -10,7 +10,7 @@ from astra_operator.crdgen.documents import to_yaml
 
 TABLE = [
     ("5e-6", 5e-6),
-    ("1e3", 1000.0),
+    ("1e3", 1000),
     ("0.5", 0.5),
     ("-.5", -0.5),
     ("7", 7),
@@ -18,12 +18,20 @@ TABLE = [
     ("-7", -7),
     ("0x1f", 31),
     ("0o17", 15),
-    ("012", 12),
-    ("off", "off"),
-    ("on", "on"),
-    ("yes", "yes"),
-    ("No", "No"),
-    ("y", "y"),
+    ("012", 10),
+    ("08", 8),
+    ("1_000", 1000),
+    ("0b11", 3),
+    ("2.0", 2),
+    ("-0.0", 0),
+    ("off", False),
+    ("on", True),
+    ("yes", True),
+    ("No", False),
+    ("y", True),
+    ("!!str off", "off"),
+    ("'off'", "off"),
+    ("oN", "oN"),
     ("true", True),
     ("False", False),
     ("1:20", "1:20"),
@@ -60,9 +68,9 @@ def test_lines_of_values_and_of_what_is_missing() -> None:
 
 
 def test_documents_anchors_and_merges() -> None:
-    text = "base: &b {x: 1, y: 2}\none: *b\ntwo: {<<: *b, y: 3}\n---\n---\nlast: 1\n"
+    text = "base: &b {x: 1, z: 2}\none: *b\ntwo: {<<: *b, z: 3}\n---\n---\nlast: 1\n"
     first, last = read(text)
-    assert first.value == {"base": {"x": 1, "y": 2}, "one": {"x": 1, "y": 2}, "two": {"x": 1, "y": 3}}
+    assert first.value == {"base": {"x": 1, "z": 2}, "one": {"x": 1, "z": 2}, "two": {"x": 1, "z": 3}}
     assert last.value == {"last": 1}
     assert last.line_of(("last",)) == 6
 
@@ -116,7 +124,6 @@ def test_what_is_written_is_read_back(value: dict[str, object]) -> None:
 
 
 def test_the_trap_of_other_readers_is_real() -> None:
-    """The reason for this module: a YAML 1.1 reader takes the same text for something else."""
-    old = YAML(typ="safe", pure=True)
-    old.version = (1, 1)
-    assert old.load("a: off\nb: 012\n") == {"a": False, "b": 10}
+    """The reason for this module: a YAML 1.2 reader takes what kubectl sends for something else."""
+    other = YAML(typ="safe", pure=True)
+    assert other.load("a: off\nb: 012\n") == {"a": "off", "b": 12}
