@@ -290,6 +290,18 @@ def test_a_miss_is_told_once_and_only_after_the_grace() -> None:
     assert replace() == 1
 
 
+def test_a_list_older_than_a_deletion_that_is_known_is_no_miss() -> None:
+    world, _, _ = run_and_request()
+    clock = [0.0]
+    index = Index(grace=30, clock=lambda: clock[0])
+    old = world.pages("ConfigMap", "one")
+    world.delete(("ConfigMap", "one", "b"))
+    feed(index, world.events)
+    assert index.replace(RESOURCE["ConfigMap"], "one", old) == (set(), 0)
+    clock[0] = 31
+    assert index.replace(RESOURCE["ConfigMap"], "one", world.pages("ConfigMap", "one")) == (set(), 0)
+
+
 def test_own_writes_are_no_events() -> None:
     world, _, request = run_and_request()
     clock = [0.0]
