@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from astra_jobs.api.artifact import Artifact
@@ -292,14 +293,20 @@ def _condition(view: View, kind: ConditionType, verdict: Verdict, generation: in
 
 def _fit(status: Status) -> dict[str, Any]:
     """Return at most 16 KB of JSON: metrics go first, then messages; digests, reasons and artifacts stay."""
-    if _size(status) > MAX_BYTES:
-        status = status.model_copy(update={"metrics": {}})
-    for length in (200, 60, 0):
-        if _size(status) > MAX_BYTES:
-            short = [item.model_copy(update={"message": item.message[:length]}) for item in status.conditions]
-            status = status.model_copy(update={"conditions": short})
-    return status.to_dict()
+    fitting = status.to_dict()
+    cuts: list[Callable[[Status], Status]] = [_without_metrics, *(partial(_with_messages, length=length) for length in (200, 60, 0))]
+    for smaller in cuts:
+        if len(json.dumps(fitting).encode()) <= MAX_BYTES:
+            break
+        status = smaller(status)
+        fitting = status.to_dict()
+    return fitting
 
 
-def _size(status: Status) -> int:
-    return len(json.dumps(status.to_dict()).encode())
+def _without_metrics(status: Status) -> Status:
+    return status.model_copy(update={"metrics": {}})
+
+
+def _with_messages(status: Status, length: int) -> Status:
+    short = [item.model_copy(update={"message": item.message[:length]}) for item in status.conditions]
+    return status.model_copy(update={"conditions": short})
