@@ -90,13 +90,17 @@ class Streams:
         self._stop = stop
         if self._stopping:  # asked before the thread got so far
             return
-        await kopf.operator(
-            registry=self._registry(resources),
-            settings=kopf_settings(resources, self._silence),
-            namespaces=self._namespaces,
-            standalone=True,
-            stop_flag=flag,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(resources),
+                settings=kopf_settings(resources, self._silence),
+                namespaces=self._namespaces,
+                standalone=True,
+                stop_flag=flag,
+            )
+        finally:
+            # Kopf leaves its streams half-read when it ends; that closing them then fails is nobody's trouble.
+            loop.set_exception_handler(lambda _, context: _log.debug("after Kopf's end: %s", context.get("message")))
 
     def _registry(self, resources: tuple[Resource, ...]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -33,6 +33,7 @@ from astra_operator.view import View
 from astra_operator.workers import Workers
 
 _RETRY_SECONDS, _SETTLE_SECONDS, _LOOK_SECONDS = 2.0, 5.0, 30.0
+_SETTLINGS = 12
 _ECHO = 1.5  # a silent stream is opened anew after ``silence_seconds``; half as long again is left for that to help
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Process:
         self.settings = settings
         self.metrics = Metrics()
         self.liveness = Liveness(settings.silence_seconds * _ECHO)
-        self.index = Index()
+        self.index = Index(grace=settings.silence_seconds * _ECHO)
         self.cluster = KubernetesCluster(api, self.index, ClusterHooks(self._may_write, self.metrics.called))
         self.controller = Controller(self.cluster, settings.pace, self._taken, time.monotonic)
         calls = Calls(api, self.metrics.called, max(1.0, settings.lease_seconds / 3))
@@ -135,8 +136,11 @@ class Process:
         """List everything slowly, and soon after a stream was opened or had a gap."""
         while not self._stopped.is_set():
             await self._pause(self.settings.resync_seconds, self._look)
-            await self._pause(_SETTLE_SECONDS)  # streams that are being listed bring the same themselves
-            self._look.clear()
+            for _ in range(_SETTLINGS):  # a stream that is still being listed asks again and again, and brings the same itself
+                self._look.clear()
+                await self._pause(_SETTLE_SECONDS)
+                if not self._look.is_set():
+                    break
             if not self._stopped.is_set() and not await self._list():
                 self._look.set()
 
