@@ -201,7 +201,8 @@ def _from_store(session: Session, run: Object, attempt: int, stage: str | None, 
 def report(options: argparse.Namespace) -> int:
     """Write the report of all runs of the namespace that have an artifact."""
     session = Session(options)
-    runs = [run for run in session.server.runs(session.namespace) if (run.get("status") or {}).get("artifacts")]
+    everything = session.server.runs(session.namespace)
+    runs = [run for run in everything if (run.get("status") or {}).get("artifacts")]
     if not runs:
         raise BadInput(f"namespace {session.namespace}", "BadInput", "no run has made anything yet; see kubectl astra status")
     team = session.team(session.namespace)
@@ -211,6 +212,9 @@ def report(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_bytes(page)
     print(f"report: {options.out} ({len(page):,} bytes, {len(runs)} runs)")
+    for run in everything:
+        if run not in runs:
+            print(f"left out: {run['kind']} {run['metadata']['name']}, whose attempt has made nothing yet", file=sys.stderr)
     return 0
 
 
