@@ -12,8 +12,8 @@ from astra_operator.desired.pod import PodNeeds, pod_template
 
 
 def job(name: str, needs: PodNeeds) -> dict[str, Any]:
-    """Return a Job of one pod."""
-    spec = {"completions": 1, "parallelism": 1, "backoffLimit": 0, "template": pod_template(needs)}
+    """Return a Job of one pod. A queue that gives quota back gets no second pod of it before the first has saved and ended."""
+    spec = {"completions": 1, "parallelism": 1, "backoffLimit": 0, "podReplacementPolicy": "Failed", "template": pod_template(needs)}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": needs.labels}, "spec": spec}
 
 
@@ -35,7 +35,6 @@ def indexed_job(name: str, needs: PodNeeds, shards: int, retries: int) -> dict[s
         "completionMode": "Indexed",
         "backoffLimitPerIndex": retries,
         "maxFailedIndexes": 0,
-        "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": rules},
     }
     return workload
