@@ -29,7 +29,13 @@ class Controller:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.cluster = cluster
-        self.reconciler = Reconciler(cluster, settings, taken)
+        self._moved: set[RunKey] = set()
+
+        def step_taken(view: View, step: Step) -> None:
+            self._moved.add(key_of(view.run))
+            taken(view, step)
+
+        self.reconciler = Reconciler(cluster, settings, step_taken)
         self.queue: WorkQueue[RunKey] = WorkQueue(clock or (lambda: cluster.now().timestamp()))
 
     def wake(self, key: RunKey) -> None:
@@ -57,7 +63,12 @@ class Controller:
         return self.reconciler.reconcile(key)
 
     def give_back(self, key: RunKey, result: Outcome | BaseException) -> None:
-        """Take the result of a look: wake the run's readers, and the run itself when its time comes."""
+        """Take the result of a look: wake the run's readers, and the run itself when its time comes.
+
+        A look that failed after it had taken a step begins its back-off anew: the run moves, if slowly.
+        """
+        moved = key in self._moved
+        self._moved.discard(key)
         if isinstance(result, Outcome):
             if result.gone:
                 self.reconciler.readers.forget(key)
@@ -72,7 +83,7 @@ class Controller:
         else:
             # A fault of the program is kept to the run that met it; the others go on.
             trace = None if isinstance(result, ClusterError) else result
-            delay = self.queue.fail(key, result.after if isinstance(result, Unreachable) else 0.0)
+            delay = self.queue.fail(key, result.after if isinstance(result, Unreachable) else 0.0, anew=moved)
             where = {"kind": key.kind, "namespace": key.namespace, "run": key.name}
             level = logging.ERROR if trace else logging.WARNING
             _log.log(level, "%s %s: %s; again in %.0f s", key.kind, key.name, result, delay, exc_info=trace, extra=where)

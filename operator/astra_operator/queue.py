@@ -57,12 +57,12 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._release(key)
 
-    def fail(self, key: K, at_least: float = 0.0) -> float:
+    def fail(self, key: K, at_least: float = 0.0, anew: bool = False) -> float:
         """Give a key back after a failure; return the delay after which it comes again: 1, 2, 4 … up to the longest.
 
-        ``at_least`` is the time in seconds for which the cluster asked to be left alone.
+        ``at_least`` is the time in seconds for which the cluster asked to be left alone; ``anew`` begins with the first delay again.
         """
-        failures = self._failures.get(key, 0)
+        failures = 0 if anew else self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = max(at_least, min(self._longest, self._first * 2.0 ** min(failures, 60)))
         self._busy[key] = None  # what was asked for meanwhile must wait for the back-off, or events would defeat it

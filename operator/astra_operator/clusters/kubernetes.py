@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
-from astra_operator.clusters.base import ClusterError, Conflict, Fenced, Gone, Object, RunKey
+from astra_operator.clusters.base import ClusterError, Conflict, Fenced, Gone, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.index_trim import controller_of
 from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
@@ -30,6 +30,7 @@ from astra_operator.settings import TEAM_CONFIG
 
 _PAGE = 500
 _TEAM_SECONDS, _SERVED_SECONDS, _ABSENT_SECONDS = 10.0, 600.0, 30.0
+_LIST_PAUSES = (0.5, 1.0)
 _POD_BYTES, _POD_SECONDS = 16_384, 2.0
 _WRITER = {"fieldManager": MANAGER}
 
@@ -51,6 +52,7 @@ class KubernetesCluster:
         self._calls = Calls(api, self._hooks.on_call)
         self._teams: dict[str, tuple[float, dict[str, str]]] = {}
         self._served: dict[str, tuple[float, frozenset[str]]] = {}
+        self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
 
     # ---- looks, from memory
 
@@ -63,7 +65,11 @@ class KubernetesCluster:
         return self.index.runs()
 
     def children(self, uid: str) -> list[Object]:
-        """See ``base.Cluster``."""
+        """See ``base.Cluster``; what may have been made without an answer is asked for first, or it would count as vanished."""
+        while unsure := self._unsure.get(uid):
+            self._refresh(unsure[0])
+            unsure.pop(0)
+        self._unsure.pop(uid, None)
         return self.index.children(uid)
 
     # ---- writes
@@ -120,7 +126,11 @@ class KubernetesCluster:
         self._check_lease(item)
         known = self.index.find(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
         if known is None:
-            answer = self._create(item, {})
+            try:
+                answer = self._create(item, {})
+            except Unreachable:
+                self._unsure.setdefault(item["metadata"]["ownerReferences"][0]["uid"], []).append(item)
+                raise
             if answer.good:
                 self.index.put(answer.body, streamed=False)
                 return True
@@ -214,13 +224,23 @@ class KubernetesCluster:
         return changed, missed
 
     def _pages(self, resource: Resource, namespace: str) -> Iterator[Object]:
-        """List a collection in chunks. A list that expires half-way starts once more: what it brought already does no harm."""
+        """List a collection in chunks. A list that expires half-way starts once more: what it brought already does no harm.
+
+        A chunk that does not come is asked for again soon: all lists have to succeed in a row, and one bad answer must not cost the rest.
+        """
         query = {"limit": str(_PAGE)} | ({"labelSelector": resource.selector} if resource.selector else {})
-        expired = 0
+        expired = failed = 0
         token = ""
         while True:
             asked = query | ({"continue": token} if token else {})
-            answer = self._calls.send(Call("list", resource.plural, resource.path(namespace), asked))
+            try:
+                answer = self._calls.send(Call("list", resource.plural, resource.path(namespace), asked))
+            except Unreachable as error:
+                failed += 1
+                if failed > len(_LIST_PAUSES):
+                    raise
+                time.sleep(max(error.after, _LIST_PAUSES[failed - 1]))
+                continue
             if answer.code == 410 and expired < 3:
                 expired, token = expired + 1, ""
                 continue
