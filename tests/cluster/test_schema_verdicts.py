@@ -85,4 +85,4 @@ def test_the_api_server_and_the_models_agree(wire: Wire, kind: Kind) -> None:
 @pytest.mark.bench
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_api_server_and_the_models_agree_on_many_more(wire: Wire, kind: Kind) -> None:
-    print(kind, verdicts(wire, kind, 2000))
+    print(kind, verdicts(wire, kind, 500))

@@ -86,7 +86,7 @@ class CommonSpec(Model):
     priority_class_name: ObjectName | None = spec_field(
         None, about="PriorityClass of the run's pods; a laptop refuses it", operational=True
     )
-    seed: int = spec_field(0, about="seed of every random stream of the run", ge=0, le=2**53)
+    seed: int = spec_field(0, about="seed of every random stream of the run", ge=0, le=2**53 - 1)
     pod: Pod = spec_field(Pod, about="what the run's pods need", operational=True)
     limits: Limits = spec_field(Limits, about="deadlines and restarts", operational=True)
 
