@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from astra_operator.clusters.processes import Kubelet
+from astra_operator.clusters.processes import Kubelet, marked_processes
 from tests.cluster.node_status import TAINT
 from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.plane.supervise import Program, Supervisor
@@ -81,6 +81,10 @@ class NodeProcess:
     def lose(self, pod: dict[str, Any]) -> None:
         """Kill all of a pod at once, so that nobody notes an exit code."""
         os.killpg(int((self.kubelet.home(pod["metadata"]["uid"]) / "pid").read_text()), signal.SIGKILL)
+
+    def alive(self, pods: list[dict[str, Any]]) -> list[str]:
+        """Return the names of those pods of which a process lives."""
+        return [pod["metadata"]["name"] for pod in pods if any(True for _ in marked_processes(pod["metadata"]["uid"]))]
 
     def processes(self) -> set[int]:
         """Return every process of this machine."""
