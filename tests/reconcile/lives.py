@@ -54,10 +54,11 @@ def _ended(kind: Kind) -> Object:
 
 
 def place(pod: Object) -> tuple[str, ...]:
-    """Name a pod by what it does, restart left out: a kill may use up a restart number."""
+    """Name a pod by what it does, its own name left out: a kill may use up a restart number, and a replacement's is drawn."""
     labels = pod["metadata"]["labels"]
     role = labels.get("training.kubeflow.org/replica-type", "")
-    return (*(labels[f"astra.dev/{key}"] for key in ("kind", "run", "attempt", "stage")), role, pod["metadata"]["name"].rsplit("-", 1)[1])
+    index = labels.get("batch.kubernetes.io/job-completion-index") or labels.get("training.kubeflow.org/replica-index", "0")
+    return (*(labels[f"astra.dev/{key}"] for key in ("kind", "run", "attempt", "stage")), role, index)
 
 
 def alive(player: Player) -> list[Object]:

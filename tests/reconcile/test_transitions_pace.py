@@ -1,11 +1,13 @@
 """What a pass costs when there is nothing to do: an operator that starts anew looks at every run once, and must be through soon."""
 
 import json
+import threading
 import time
 
 from astra_operator import observed
 from astra_operator.clusters.base import RunKey
-from tests.reconcile.harness import SPECS, Player
+from tests.reconcile.harness import SPECS, Object, Player
+from tests.reconcile.transition_kit import Scene, shards
 
 RUNS, SECONDS = 5000, 10.0
 PASSES = 40
@@ -25,6 +27,19 @@ def test_a_start_over_five_thousand_finished_runs_takes_ten_seconds_of_one_core(
     before = len([call for call, _ in cluster.log if call in ("apply", "delete", "write_status")])
     assert min(_seconds(player, keys) for _ in range(3)) * RUNS < SECONDS
     assert len([call for call, _ in cluster.log if call in ("apply", "delete", "write_status")]) == before
+
+
+def test_many_shards_are_asked_at_once() -> None:
+    scene, together = Scene(), threading.Barrier(6)
+    shards(scene, shards=6)
+
+    def progress(pod: Object) -> None:
+        together.wait(30)  # breaks, and fails the pass, unless all six are asked side by side
+
+    scene.cluster.progress = progress  # type: ignore[method-assign]
+    scene.wait(10)
+    assert not together.broken
+    assert scene.reasons(scene.key)["Reconciling"] == "True Running"
 
 
 def _seconds(player: Player, keys: list[RunKey]) -> float:

@@ -10,14 +10,17 @@ What ``observed`` reads of a Pod, on every cluster:
   ``deletionTimestamp`` while it ends, and its index: the label or annotation ``batch.kubernetes.io/job-completion-index`` of an
   Indexed Job, the labels ``training.kubeflow.org/replica-type`` (master or worker) and ``training.kubeflow.org/replica-index``
   of a PyTorchJob;
-- ``status.phase``: Pending, Running, Succeeded, Failed; ``status.startTime``; ``status.reason`` (Evicted, Preempted, or NodeLost for
-  a pod whose process was found dead and whose exit code nobody knows); the condition PodScheduled=False with its reason;
-- ``status.containerStatuses[0].state``: ``waiting {reason, message}``, ``running {startedAt}``, or
-  ``terminated {exitCode, signal, reason, message, startedAt, finishedAt}``, where ``message`` is the JobResult written to the termination
-  message path, and exit codes of signals are 128 + n. The annotation ``astra.dev/last-lines`` may hold the end of the pod's log.
+- ``metadata.creationTimestamp``; ``status.phase``: Pending, Running, Succeeded, Failed; ``status.startTime``; ``status.reason``
+  (Evicted, Preempted, or NodeLost for a pod whose process was found dead and whose exit code nobody knows) and ``status.message``; the
+  conditions PodScheduled, PodReadyToStartContainers and DisruptionTarget;
+- ``status.containerStatuses[].state`` of the container ``job`` or ``pytorch``, and of init containers that wait or have failed:
+  ``waiting {reason, message}``, ``running {startedAt}``, or ``terminated {exitCode, signal, reason, message, startedAt, finishedAt}``,
+  where ``message`` is the JobResult written to the termination message path, or the end of the log, and exit codes of signals are
+  128 + n. The annotation ``astra.dev/last-lines`` may hold the end of the pod's log.
 
-Of a Job or PyTorchJob ``spec.suspend`` (``spec.runPolicy.suspend``), ``status.conditions`` and the completion indexes of an Indexed
-Job are read; of a Kueue Workload its conditions. Times are RFC 3339 in UTC.
+Of a Job or PyTorchJob ``spec.suspend`` (``spec.runPolicy.suspend``), ``status.startTime``, ``status.conditions`` and the label of its
+queue are read; of a Kueue Workload its owner and conditions. An Indexed Job may have several pods of one index: those before the
+newest were tried again by its controller. Times are RFC 3339 in UTC.
 """
 
 from datetime import datetime
