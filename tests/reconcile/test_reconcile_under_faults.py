@@ -7,15 +7,15 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule
 
 from astra_jobs.api.artifact import Kind
 from astra_operator.clusters.base import Unreachable
 from tests.reconcile.harness import Player
 from tests.reconcile.lagging import STREAMS, Lagging
 from tests.reconcile.lives import CASTS, PACE, Lives
+from tests.reconcile.lives_lead import PIECES, lead, lead_and_record
 
 WRITES = ("apply", "delete", "write_status")
 
@@ -127,17 +127,11 @@ class LivesUnderFaults(Lives):
         self.come_to_an_end()
 
 
-def lead(lives: int, steps: int) -> None:
-    run_state_machine_as_test(
-        LivesUnderFaults,
-        settings=settings(max_examples=lives, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)),
-    )
-
-
 def test_random_lives_end_well_whatever_the_operator_went_through() -> None:
-    lead(lives=250, steps=40)
+    lead(LivesUnderFaults, lives=250, steps=40)
 
 
 @pytest.mark.bench
-def test_thousands_of_random_lives_end_well_under_faults() -> None:
-    lead(lives=4000, steps=60)
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_thousands_of_random_lives_end_well_under_faults(piece: int) -> None:
+    lead_and_record(LivesUnderFaults, piece, lives=4000 // PIECES, steps=60)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.v1alpha1.status import Status
 from tests.reconcile.harness import Player
 from tests.reconcile.lives import CASTS, PACE, Lives, Stocked, alive, place
+from tests.reconcile.lives_lead import PIECES, lead, lead_and_record
 
 Kill = tuple[int, str]
 
@@ -87,17 +87,11 @@ class LivesUnderKills(Lives):
             self.come_to_an_end()
 
 
-def lead(lives: int, steps: int) -> None:
-    run_state_machine_as_test(
-        LivesUnderKills,
-        settings=settings(max_examples=lives, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)),
-    )
-
-
 def test_random_lives_end_well() -> None:
-    lead(lives=200, steps=25)
+    lead(LivesUnderKills, lives=200, steps=25)
 
 
 @pytest.mark.bench
-def test_thousands_of_random_lives_end_well() -> None:
-    lead(lives=3000, steps=40)
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_thousands_of_random_lives_end_well(piece: int) -> None:
+    lead_and_record(LivesUnderKills, piece, lives=3000 // PIECES, steps=40)
