@@ -96,6 +96,7 @@ def test_helm_installs_a_chart(plane, tmp_path):
     (tmp_path / "templates" / "map.yaml").write_text(json.dumps(item))
     command = [str(tools.program("helm")), f"--kubeconfig={plane.kubeconfig}", f"--namespace={namespace}"]
     homes = {f"HELM_{name}_HOME": str(tmp_path / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    homes["HOME"] = str(tmp_path)  # without it, what was discovered of the API would be kept in the working folder
     done = subprocess.run([*command, "install", "--set=word=hello", "first", str(tmp_path)], capture_output=True, text=True, env=homes)
     assert done.returncode == 0, done.stderr
     assert plane.kubectl("-n", namespace, "get", "configmap", "first", "-o", "jsonpath={.data.word}").stdout == "hello"
