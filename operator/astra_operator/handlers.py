@@ -22,7 +22,7 @@ from astra_operator.clusters.kubernetes_resources import Resource
 
 _log = logging.getLogger(__name__)
 _PAGE = 500
-_CONNECT_SECONDS, _REQUEST_SECONDS = 10.0, 60.0
+_CONNECT_SECONDS, _REQUEST_SECONDS, _EXIT_SECONDS = 10.0, 60.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Streams:
         self._stop()
 
     async def _run(self, resources: tuple[Resource, ...]) -> None:
-        flag, loop = asyncio.Event(), asyncio.get_running_loop()
+        flag, ending, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
 
         def stop() -> None:
             if not loop.is_closed():
@@ -90,15 +90,26 @@ class Streams:
         self._stop = stop
         if self._stopping:  # asked before the thread got so far
             return
+        registry = self._registry(resources)
+
+        async def note_end(**_: Any) -> None:
+            ending.set()
+
+        kopf.on.cleanup(registry=registry)(note_end)
+        ends = asyncio.create_task(ending.wait())
+        operator = kopf.operator(
+            registry=registry,
+            settings=kopf_settings(resources, self._silence),
+            namespaces=self._namespaces,
+            standalone=True,
+            stop_flag=flag,
+        )
+        running = asyncio.create_task(operator)
         try:
-            await kopf.operator(
-                registry=self._registry(resources),
-                settings=kopf_settings(resources, self._silence),
-                namespaces=self._namespaces,
-                standalone=True,
-                stop_flag=flag,
-            )
+            await asyncio.wait({running, ends}, return_when=asyncio.FIRST_COMPLETED)
+            await _finish(running)
         finally:
+            ends.cancel()
             # Kopf leaves its streams half-read when it ends; that closing them then fails is nobody's trouble.
             loop.set_exception_handler(lambda _, context: _log.debug("after Kopf's end: %s", context.get("message")))
 
@@ -138,6 +149,15 @@ class Streams:
             scheme="Bearer" if token else None,
             token=token.removeprefix("Bearer ") or None,
         )
+
+
+async def _finish(running: "asyncio.Task[None]") -> None:
+    """Wait for Kopf's end, and raise what it failed of. Streams beside one that failed outlive a cancellation, and Kopf waits for them."""
+    while not running.done():
+        await asyncio.wait({running}, timeout=_EXIT_SECONDS)
+        for task in asyncio.all_tasks() - {running, asyncio.current_task()}:
+            task.cancel()
+    await running
 
 
 def kopf_settings(resources: Iterable[Resource], silence_seconds: float) -> kopf.OperatorSettings:
