@@ -31,6 +31,9 @@ ASKERS, ASKED_IN_TURN = 16, 4
 BLOCKED_SECONDS = 60.0
 """After this time a step that the cluster refused is tried again: what refused it mostly makes no event here."""
 
+UNEXPLAINED = ("Vanished", "Unread")
+"""Ends of launches whose pods are not seen: before one is taken for true, the cluster is asked if its pods are only late."""
+
 
 class Reconciler:
     """Moves runs towards what their specs ask for. ``taken`` is told of every step that was taken, by the thread that took it."""
@@ -56,14 +59,16 @@ class Reconciler:
             step = next_step(view)
             if isinstance(step, Rest):
                 return Outcome(step.seconds, self.report(view) or written)
+            if isinstance(step, Mark) and step.end.cause in UNEXPLAINED and self.cluster.refresh_pods(run):
+                continue
             # The old attempt's last word must be in status before a new attempt takes its place.
             if isinstance(step, Open) and view.seen.frozen is not None and self.report(view, opening=True):
                 written = True
                 continue
-            obstacle = self._obstacle(view, step)
-            if obstacle is not None:
-                return Outcome(BLOCKED_SECONDS, self.report(replace(view, obstacle=obstacle)) or written)
-            if not self.apply(view, step):
+            taken = self._take(view, step)
+            if isinstance(taken, Obstacle):
+                return Outcome(BLOCKED_SECONDS, self.report(replace(view, obstacle=taken)) or written)
+            if not taken:
                 # What the step makes is there already, so the observation was older than the cluster: look again later.
                 return Outcome(self.settings.poll, written)
             self.taken(view, step)
@@ -85,20 +90,35 @@ class Reconciler:
         silent = self._note_silence(run["metadata"]["uid"], [name for name, report in reports.items() if report is None], view.now)
         return replace(view, reports=reports, silent=silent) if reports else view
 
-    def apply(self, view: View, step: Step) -> bool:
-        """Take a step; return False when somebody had taken it before."""
-        if isinstance(step, Open):
-            return bool(self.cluster.apply([_attempt(view, step)], view.run))
-        if isinstance(step, Start):
-            request, workload = _launch(view, step)
-            # Only who has made the request makes the workload: a request that exists has had its own, whatever became of it.
-            return bool(self.cluster.apply([request], view.run)) and bool(self.cluster.apply([workload], view.run))
+    def _take(self, view: View, step: Step) -> bool | Obstacle:
+        """Take a step; return False when somebody had taken it before, or what the cluster has against it.
+
+        What it refuses is the step's first object, so nothing was made. A request without its workload would count as a loss: the
+        workload is tried in a dry run before, and only who has made the request makes it, for a request that exists has had its own.
+        """
+        first, rest = _makes(view, step)
+        if first is None:
+            self._end(view, step)
+            return True
+        missing = missing_software(rest[0], self.cluster.serves) if rest else None
+        if missing is not None:
+            return missing
+        try:
+            if rest:
+                self.cluster.admit(rest, view.run)
+            if not self.cluster.apply([first], view.run):
+                return False
+        except Refused as error:
+            return Obstacle("Refused", str(error))
+        return not rest or bool(self.cluster.apply(rest, view.run))
+
+    def _end(self, view: View, step: Step) -> None:
+        """Take a step that makes nothing."""
         if isinstance(step, Remove):
             for item in step.objects:
                 self.cluster.delete(item)
         elif isinstance(step, Mark):
             self._mark(view, step)
-        return True
 
     def _mark(self, view: View, step: Mark) -> None:
         """Keep why a launch ends, and what a stuck one was doing: afterwards its pods are deleted, and nobody could ask them."""
@@ -107,23 +127,6 @@ class Reconciler:
         if stacks:
             end = end.model_copy(update={"message": f"{end.message}; stacks: annotation {STACKS_ANNOTATION} of ConfigMap {launch.name}"})
         self.cluster.apply([with_end(launch.config, encode_end(end), stacks)], view.run)
-
-    def _obstacle(self, view: View, step: Step) -> Obstacle | None:
-        """Ask the cluster if it would let a step be taken that makes objects; a request without its workload would count as a loss."""
-        if isinstance(step, Open):
-            objects = [_attempt(view, step)]
-        elif isinstance(step, Start):
-            objects = list(_launch(view, step))
-            missing = missing_software(objects[1], self.cluster.serves)
-            if missing is not None:
-                return missing
-        else:
-            return None
-        try:
-            self.cluster.admit(objects, view.run)
-        except Refused as error:
-            return Obstacle("Refused", str(error))
-        return None
 
     def _ask(self, pods: list[Object]) -> Reports:
         """Ask pods how far they are: many at once, because each that cannot be reached takes its whole time."""
@@ -167,6 +170,16 @@ class Outcome:
 def _name(run: Object) -> RunName:
     metadata = run["metadata"]
     return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])
+
+
+def _makes(view: View, step: Step) -> tuple[Object | None, list[Object]]:
+    """Return what a step makes: its first object, if it makes any, and what is made only after that."""
+    if isinstance(step, Open):
+        return _attempt(view, step), []
+    if isinstance(step, Start):
+        request, workload = _launch(view, step)
+        return request, [workload]
+    return None, []
 
 
 def _attempt(view: View, step: Open) -> Object:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from astra_operator.clusters.base import Refused
 from tests.reconcile.harness import TEAM
 from tests.reconcile.transition_kit import (
     RUNNING,
@@ -350,13 +351,39 @@ def test_a_refused_run_asks_rarely() -> None:
     for _ in range(60):
         scene.cluster.advance(1)
         scene.controller.work()
-    asked = [call for call, _ in scene.cluster.log[before:] if call == "admit"]
+    asked = [call for call, _ in scene.cluster.log[before:] if call in ("admit", "apply")]
     assert len(asked) <= 1
-    writes = [call for call, _ in scene.cluster.log[before:] if call in ("apply", "delete", "write_status")]
-    assert writes == []
+    assert scene.cluster.objects == {}
+    assert [call for call, _ in scene.cluster.log[before:] if call in ("delete", "write_status")] == []
 
 
 def test_nothing_is_made_of_what_is_refused() -> None:
     scene = Scene()
     refusing(scene)
     assert scene.cluster.objects == {}
+
+
+@pytest.mark.parametrize(("refused", "allowed"), [("admit", 0), ("apply", 1)], ids=["workload", "request"])
+def test_a_launch_of_which_a_part_is_refused_leaves_nothing(refused: str, allowed: int) -> None:
+    def fault(moment: str, call: str) -> None:
+        if moment == "before" and call == refused and sum(name == refused for name, _ in scene.cluster.log) >= allowed:
+            raise Refused("exceeded quota: team")
+
+    scene = Scene()
+    scene.cluster.fault = fault
+    pending(scene)
+    assert [slot[2] for slot in scene.cluster.objects] == ["tools-corpus-1"]
+    assert scene.reasons(scene.key)["Stalled"] == "True Refused"
+    assert "exceeded quota" in scene.message(scene.key, "Stalled")
+
+
+def test_a_first_launch_costs_one_dry_run() -> None:
+    scene = Scene()
+    pending(scene)
+    asked = [(call, what) for call, what in scene.cluster.log if call in ("admit", "apply")]
+    assert asked == [
+        ("apply", "ConfigMap/tools-corpus-1"),
+        ("admit", "tools-corpus-1-collect-0"),
+        ("apply", "ConfigMap/tools-corpus-1-collect-0"),
+        ("apply", "Job/tools-corpus-1-collect-0"),
+    ]

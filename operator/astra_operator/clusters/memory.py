@@ -85,6 +85,9 @@ class MemoryCluster:
     def stacks(self, pod: Object) -> str:
         return self._call("stacks", pod["metadata"]["name"], lambda: self.dumps.get(pod["metadata"]["name"], ""))
 
+    def refresh_pods(self, run: Object) -> bool:
+        return self._call("refresh_pods", run["metadata"]["uid"], lambda: False)
+
     def team(self, namespace: str) -> dict[str, str]:
         return self._call("team", namespace, lambda: dict(self.teams.get(namespace, {})))
 
@@ -217,6 +220,7 @@ class MemoryCluster:
                 self.changes += 1
                 old["metadata"] |= {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             return False
+        self._admit([item])
         reference = {
             "apiVersion": owner["apiVersion"],
             "kind": owner["kind"],
