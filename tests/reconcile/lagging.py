@@ -59,6 +59,14 @@ class Lagging(Stocked):
     def children(self, uid: str) -> list[Object]:
         return self._call("children", uid, lambda: [_copy(item) for item in self._seen_of(uid)])
 
+    def refresh_pods(self, run: Object) -> bool:
+        return self._call("refresh_pods", run["metadata"]["uid"], self._bring_pods)
+
+    def _bring_pods(self) -> bool:
+        before = dict(self.seen)
+        self.deliver("Pod")
+        return self.seen != before
+
     def _seen_of(self, uid: str) -> Iterator[Object]:
         for item in self.seen.values():
             if any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):

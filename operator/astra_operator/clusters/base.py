@@ -88,6 +88,9 @@ class Cluster(Protocol):
         An object that is being removed stays in the list, with ``deletionTimestamp``, until it and its process are really gone.
         """
 
+    def refresh_pods(self, run: Object) -> bool:
+        """Look again at the pods of a run, where ``children`` may be late; return whether there was any news."""
+
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         """Make objects exist, in order, with a controller reference to the run ``owner``; return the names of those created now.
 

@@ -5,11 +5,13 @@ Creation decides races: a request or a workload is POSTed, and who finds it ther
 exists is changed, by server-side apply, bound to its UID.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from kubernetes.client import ApiClient
 from pydantic import ValidationError
@@ -24,15 +26,25 @@ from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
 from astra_operator.clusters.kubernetes_errors import Answer, failure
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource, root
-from astra_operator.desired.naming import MANAGER
+from astra_operator.desired.naming import LABEL_UID, MANAGER
 from astra_operator.desired.pod import PROGRESS_PORT
 from astra_operator.settings import TEAM_CONFIG
 
 _PAGE = 500
+_TEAM_TRUSTED = 60.0
 _TEAM_SECONDS, _SERVED_SECONDS, _ABSENT_SECONDS = 10.0, 600.0, 30.0
 _LIST_PAUSES = (0.5, 1.0)
 _POD_BYTES, _POD_SECONDS = 16_384, 2.0
 _WRITER = {"fieldManager": MANAGER}
+
+
+class _Team(NamedTuple):
+    """A team's settings as they were last read, and until when they are not asked for again."""
+
+    until: float = 0.0
+    trusted: float = 0.0
+    data: Mapping[str, str] = MappingProxyType({})
+    error: ClusterError | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class KubernetesCluster:
         self.index = index
         self._hooks = hooks or ClusterHooks()
         self._calls = Calls(api, self._hooks.on_call)
-        self._teams: dict[str, tuple[float, dict[str, str]]] = {}
+        self._teams: dict[str, _Team] = {}
+        self._team_locks: dict[str, threading.Lock] = {}
         self._served: dict[str, tuple[float, frozenset[str]]] = {}
         self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
 
@@ -71,6 +84,14 @@ class KubernetesCluster:
             unsure.pop(0)
         self._unsure.pop(uid, None)
         return self.index.children(uid)
+
+    def refresh_pods(self, run: Object) -> bool:
+        """See ``base.Cluster``."""
+        pods, metadata = RESOURCE_OF["Pod"], run["metadata"]
+        kind = {"apiVersion": pods.api_version, "kind": pods.kind}
+        pages = self._pages(pods._replace(selector=f"{LABEL_UID}={metadata['uid']}"), metadata["namespace"])
+        news = [self.index.put(item | kind, streamed=False) for page in pages for item in page["items"]]
+        return any(news)
 
     # ---- writes
 
@@ -181,16 +202,25 @@ class KubernetesCluster:
         return (self._ask(pod, "/stacks") or b"").decode(errors="replace")
 
     def team(self, namespace: str) -> dict[str, str]:
-        """See ``base.Cluster``; at most ten seconds old."""
-        until, data = self._teams.get(namespace, (0.0, {}))
-        if time.monotonic() >= until:
-            resource = RESOURCE_OF["ConfigMap"]
+        """See ``base.Cluster``; asked for every ten seconds at most, whoever needs it, and a minute old while there is no answer."""
+        with self._team_locks.setdefault(namespace, threading.Lock()):
+            known = self._teams.get(namespace, _Team())
+            if time.monotonic() >= known.until:
+                known = self._teams[namespace] = self._read_team(namespace, known)
+        if known.error is not None:
+            raise known.error.with_traceback(None)
+        return dict(known.data)
+
+    def _read_team(self, namespace: str, known: "_Team") -> "_Team":
+        resource = RESOURCE_OF["ConfigMap"]
+        until = time.monotonic() + _TEAM_SECONDS
+        try:
             answer = self._calls.send(Call("get", resource.plural, resource.path(namespace, TEAM_CONFIG)))
-            if not answer.good and answer.code != 404:
-                raise failure(f"ConfigMap {namespace}/{TEAM_CONFIG}", answer)
-            data = answer.body.get("data") or {} if answer.good else {}
-            self._teams[namespace] = (time.monotonic() + _TEAM_SECONDS, data)
-        return dict(data)
+        except Unreachable as error:
+            return known._replace(until=until, error=None if time.monotonic() < known.trusted else error)
+        if not answer.good and answer.code != 404:
+            return _Team(until, error=failure(f"ConfigMap {namespace}/{TEAM_CONFIG}", answer))
+        return _Team(until, time.monotonic() + _TEAM_TRUSTED, answer.body.get("data") or {} if answer.good else {})
 
     def serves(self, api_version: str, kind: str) -> bool:
         """See ``base.Cluster``; a no is asked again after half a minute, a yes after ten."""
