@@ -6,16 +6,19 @@ the operator's loop does not turn any more.
 
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from astra_operator.clusters.base import Object
+from astra_operator.clusters.index_store import Conditions
 from astra_operator.steps import Open, Start, Step
 from astra_operator.view import View
+
+Standings = Mapping[tuple[str, Conditions], int]
+"""How many runs of a kind have just these conditions."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -39,10 +42,10 @@ class Metrics:
         self._lists = Counter("astra_missed_events", "changes that a list found and no event had brought", registry=at)
         self._streams = Counter("astra_stream_starts", "times that the streams of events were opened anew as a whole", registry=at)
 
-    def watch(self, depth: Callable[[], int], runs: Callable[[], Iterable[Object]]) -> None:
-        """Say where to ask for the length of the queue, and for all runs."""
+    def watch(self, depth: Callable[[], int], standings: Callable[[], Standings]) -> None:
+        """Say where to ask for the length of the queue, and for how many runs have which conditions."""
         self._depth.set_function(depth)
-        self.registry.register(_Runs(runs))
+        self.registry.register(_Runs(standings))
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Count a look at a run."""
@@ -72,16 +75,15 @@ class Metrics:
 
 
 class _Runs(Collector):
-    def __init__(self, runs: Callable[[], Iterable[Object]]) -> None:
-        self._runs = runs
+    def __init__(self, standings: Callable[[], Standings]) -> None:
+        self._standings = standings
 
     def collect(self) -> Iterator[Metric]:
         """Count the runs of each kind by each of their conditions."""
         tally: Tally[tuple[str, str, str]] = Tally()
-        for run in self._runs():
-            conditions = (run.get("status") or {}).get("conditions", [])
-            tally.update((run["kind"], item["type"], item["status"]) for item in conditions)
-            tally.update([(run["kind"], "Known", "True")] if not conditions else [])
+        for (kind, conditions), number in self._standings().items():
+            for name, status in conditions or (("Known", "True"),):
+                tally[kind, name, status] += number
         family = GaugeMetricFamily("astra_runs", "runs by condition and its status", labels=["kind", "condition", "status"])
         for labels, number in sorted(tally.items()):
             family.add_metric(labels, number)

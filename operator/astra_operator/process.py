@@ -72,7 +72,7 @@ class Process:
 
     async def run(self) -> None:
         """Serve until ``stop`` is called; raises ``OSError`` when the port is taken."""
-        self.metrics.watch(lambda: len(self.controller.queue), self.index.runs)
+        self.metrics.watch(lambda: len(self.controller.queue), self.index.standings)
         server = serve(self.settings.port, self.metrics, self.liveness.problems)
         _log.info("serving /metrics and /healthz on port %d", server.server_address[1])
         working = asyncio.create_task(self.workers.run(self.liveness.tick))

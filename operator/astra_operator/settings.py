@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -51,7 +52,13 @@ class OperatorSettings:
     @property
     def installed(self) -> str:
         """Return the version that attempts are frozen with."""
-        return self.code_version or version(DISTRIBUTION)
+        return self.code_version or _version()
+
+
+@cache
+def _version() -> str:
+    """Return the version of the installed distribution. Read from disk once: every look at a run asks for it."""
+    return version(DISTRIBUTION)
 
 
 @dataclass(frozen=True)

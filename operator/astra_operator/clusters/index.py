@@ -8,11 +8,12 @@ comes back, and a list (``replace``) puts right what was missed. It makes no cal
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from astra_operator.clusters.base import WORKLOADS, Object, RunKey
-from astra_operator.clusters.index_store import Entry, Store
+from astra_operator.clusters.index_store import Conditions, Entry, Store
 from astra_operator.clusters.index_trim import controller_of, trim
 from astra_operator.clusters.kubernetes_resources import Resource
 
@@ -105,6 +106,10 @@ class Index:
     def keys(self) -> list[RunKey]:
         """Return the keys of all runs."""
         return [RunKey(*entry.slot) for entry in self._entries_of_runs()]  # type: ignore[arg-type]
+
+    def standings(self) -> Counter[tuple[str, Conditions]]:
+        """Count the runs of each kind by their conditions."""
+        return Counter((entry.slot[0], entry.conditions) for entry in self._entries_of_runs())
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return any kept object by its name, or None."""

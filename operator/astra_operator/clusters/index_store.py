@@ -9,6 +9,8 @@ from astra_operator.clusters.index_trim import controller_of
 from astra_operator.desired.naming import LABEL_UID
 
 Slot = tuple[str, str, str]
+Conditions = tuple[tuple[str, str], ...]
+"""Type and status of a run's conditions, for whoever counts runs: reading them from the text of thousands takes too long."""
 # A late event comes within minutes of the deletion; a UID costs 200 bytes. Whatever came back after so many other deletions
 # would be put right by the next list.
 MOST_BURIED = 50_000
@@ -17,7 +19,7 @@ MOST_BURIED = 50_000
 class Entry:
     """One object as it is kept: its text, and what the tables need of it. UIDs and names are shared between entries where equal."""
 
-    __slots__ = ("body", "label", "owner", "owner_kind", "owner_name", "slot", "uid", "version")
+    __slots__ = ("body", "conditions", "label", "owner", "owner_kind", "owner_name", "slot", "uid", "version")
 
     def __init__(self, item: Object, version: int, body: bytes) -> None:
         metadata = item["metadata"]
@@ -30,6 +32,7 @@ class Entry:
         self.owner = sys.intern(owner.get("uid", ""))
         self.owner_kind = sys.intern(owner.get("kind", ""))
         self.owner_name = sys.intern(owner.get("name", ""))
+        self.conditions: Conditions = _conditions(item) if item["kind"] in KINDS else ()
 
 
 class Store:
@@ -109,3 +112,7 @@ class Store:
                 members.discard(entry.uid)
                 if not members:
                     del table[key]
+
+
+def _conditions(run: Object) -> Conditions:
+    return tuple((sys.intern(item["type"]), sys.intern(item["status"])) for item in (run.get("status") or {}).get("conditions", ()))
