@@ -1,4 +1,4 @@
-"""Session fixtures for tests on a real control plane. Nothing is built or started before a test asks for it."""
+"""Session fixtures that tests of several folders stand on. Nothing is built or started before a test asks for it."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,21 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.cluster.plane.plane import ControlPlane
+    from tests.e2e.local.kit import Project
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple["Project", dict[str, str]]:
+    """The tiny pipeline of all five kinds, carried out by ``astra run`` once, and the digests of its artifacts then.
+
+    Later tests go on with the project; the digests stay what an undisturbed laptop makes.
+    """
+    from tests.e2e.local.kit import TINY, Project
+
+    project = Project(tmp_path_factory.mktemp("tiny"), TINY)
+    code, output = project.astra("run", "pipeline.yaml")
+    assert code == 0, output
+    return project, project.digests()
 
 
 @pytest.fixture(scope="session")

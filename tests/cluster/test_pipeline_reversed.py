@@ -3,17 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, Watch, condition
-from tests.e2e.local.kit import Project
+from tests.e2e.local.kit import TINY, Project
 
-PIPELINE = (Path(__file__).parents[1] / "e2e" / "local" / "tiny" / "pipeline.yaml").read_text()
-MANIFESTS = PIPELINE.split("\n---\n")[1:]  # the first is the laptop's astra-team; here the namespace has its own
+MANIFESTS = TINY.split("\n---\n")[1:]  # the first is the laptop's astra-team; here the namespace has its own
 RUNS = ("rlrun/astra", "sftrun/base", "envsynthesis/envs", "chainsynthesis/chains", "toolcorpus/tools")
 
 
@@ -59,12 +57,9 @@ def test_the_trainings_were_pytorch_jobs_whose_pods_the_training_operator_made(f
     assert {state["terminated"]["exitCode"] for state in states if "terminated" in state} == {0}
 
 
-def test_artifacts_are_those_of_a_laptop(team: Team, tmp_path: Path) -> None:
-    project = Project(tmp_path, PIPELINE)
-    code, output = project.astra("run", "pipeline.yaml", "--no-report")
-    assert code == 0, output
+def test_artifacts_are_those_of_a_laptop(team: Team, tiny: tuple[Project, dict[str, str]]) -> None:
     digests = {name.split("/")[1]: team.run(name)["status"]["artifact"]["digest"] for name in RUNS}
-    assert digests == project.digests()
+    assert digests == tiny[1]
 
 
 def test_kubectl_reads_well(team: Team) -> None:

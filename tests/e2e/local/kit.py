@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+TINY = (Path(__file__).parent / "tiny" / "pipeline.yaml").read_text()
+"""The smallest pipeline of all five kinds that trains on two ranks."""
+
 
 class Project:
     """A folder with manifests and a local cluster in it."""

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.local.kit import Project, check_ledger, until
+from tests.e2e.local.kit import TINY, Project, check_ledger, until
 
-PIPELINE = (Path(__file__).parent / "tiny" / "pipeline.yaml").read_text()
 SYNTHESIS = ("tools", "chains", "envs")
 SEED = 20261121
 # One kill in each: a synthesis stage that works in shards, and both trainings.
@@ -18,11 +17,8 @@ KILLED_IN = ("chains-chains-1-synthesise", "base-sft-1-train", "astra-rl-1-train
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("undisturbed"), PIPELINE)
-    code, output = project.astra("run", "pipeline.yaml")
-    assert code == 0, output
-    return project
+def undisturbed(tiny: tuple[Project, dict[str, str]]) -> Project:
+    return tiny[0]
 
 
 def test_all_five_succeed_and_the_report_is_there(undisturbed: Project) -> None:
@@ -41,8 +37,8 @@ def test_filters_drop_what_was_planted_for_them(undisturbed: Project, name: str,
     assert [(row["filter"], row["planted"], row["plantedDropped"]) for row in funnel if row["planted"] != row["plantedDropped"]] == []
 
 
-def test_killed_at_three_seeded_moments_it_ends_the_same(undisturbed: Project, tmp_path: Path) -> None:
-    project, draw = Project(tmp_path, PIPELINE), random.Random(SEED)
+def test_killed_at_three_seeded_moments_it_ends_the_same(tiny: tuple[Project, dict[str, str]], tmp_path: Path) -> None:
+    project, draw = Project(tmp_path, TINY), random.Random(SEED)
     for stage in KILLED_IN:
         process = project.start()
         until(lambda stage=stage: project.steps(stage), seconds=300)
@@ -50,7 +46,7 @@ def test_killed_at_three_seeded_moments_it_ends_the_same(undisturbed: Project, t
         project.kill(process, pods_too=True)
     code, output = project.astra()
     assert code == 0, f"seed {SEED}: {output}"
-    found, wanted = project.digests(), undisturbed.digests()
+    found, (_, wanted) = project.digests(), tiny
     assert {name: found[name] for name in SYNTHESIS} == {name: wanted[name] for name in SYNTHESIS}, f"seed {SEED}"
     assert set(project.attempts().values()) == {1}
     assert project.pods() == []
@@ -66,16 +62,16 @@ def test_again_nothing_is_done_and_changes_redo_only_what_they_touch(undisturbed
     assert undisturbed.launched() == pods, "nothing was executed"
     assert report.stat().st_mtime_ns == written
 
-    undisturbed.write(PIPELINE.replace("steps: 2,", "steps: 1,"))
+    undisturbed.write(TINY.replace("steps: 2,", "steps: 1,"))
     assert undisturbed.astra()[0] == 0
     assert undisturbed.attempts() == first | {"astra": 2}
 
-    undisturbed.write(PIPELINE)
+    undisturbed.write(TINY)
     assert undisturbed.astra()[0] == 0
     assert undisturbed.reasons()["astra"] == "UpToDate", "what was asked for before is found in the store"
     assert undisturbed.runs()["astra"]["status"]["artifact"] == before["astra"]["status"]["artifact"]
 
-    undisturbed.write(PIPELINE.replace("servers: 120", "servers: 80"))
+    undisturbed.write(TINY.replace("servers: 120", "servers: 80"))
     assert undisturbed.astra()[0] == 0
     assert undisturbed.attempts() == first | {"tools": 2, "chains": 2, "base": 2, "astra": 4}, (
         "everything downstream, and nothing beside it"
