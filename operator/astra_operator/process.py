@@ -1,8 +1,8 @@
 """The operator's process: streams of events, slow lists, Leases and workers around one controller, until it is told to stop.
 
 Order at the start: a full list fills the index, then runs are looked at, and Kopf's streams open meanwhile. What was deleted
-between the list and the streams is found by a second list soon after. Whatever fails is tried again; nothing here ends the
-process but a signal.
+between the list and the streams is found by a second list soon after. A namespace that cannot be listed waits alone. Whatever
+fails is tried again; nothing here ends the process but a signal.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 from kubernetes.client import ApiClient
 
-from astra_operator.clusters.base import ClusterError, Object
+from astra_operator.clusters.base import ClusterError, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.kubernetes import ClusterHooks, KubernetesCluster
 from astra_operator.clusters.kubernetes_calls import Calls
@@ -61,7 +61,7 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._look = asyncio.Event()
-        self._filled = False
+        self._filled: set[str] = set()
         self._freed = {name: asyncio.Event() for name in settings.namespaces}
 
     def stop(self) -> None:
@@ -126,37 +126,62 @@ class Process:
     # ---- what goes on all the time
 
     async def _fill(self) -> None:
-        """Fill the index; nothing is looked at before it is full, or a run would be judged without its children."""
-        while not self._stopped.is_set() and not await self._list():
+        """Fill the index, at least for one namespace. Nothing is looked at before, or a run would be judged without its children."""
+        while not self._stopped.is_set() and len(await self._list(self.settings.namespaces)) == len(self.leases):
             await self._pause(_RETRY_SECONDS)
-        self._filled = True
-        self._wake_all(self.settings.namespaces)
 
     async def _keep_index(self) -> None:
-        """List everything slowly, and soon after a stream was opened or had a gap."""
+        """List everything slowly, and soon after a stream was opened or had a gap; what could not be listed again and again."""
+        failed = tuple(name for name in self.leases if name not in self._filled)
+        due, delay = time.monotonic() + self.settings.resync_seconds, _RETRY_SECONDS
         while not self._stopped.is_set():
-            await self._pause(self.settings.resync_seconds, self._look)
-            for _ in range(_SETTLINGS):  # a stream that is still being listed asks again and again, and brings the same itself
-                self._look.clear()
-                await self._pause(_SETTLE_SECONDS)
-                if not self._look.is_set():
-                    break
-            if not self._stopped.is_set() and not await self._list():
-                self._look.set()
+            left = max(0.0, due - time.monotonic())
+            await self._pause(min(left, delay) if failed else left, self._look)
+            everything = self._look.is_set() or time.monotonic() >= due
+            if everything:
+                await self._settle()
+                due = time.monotonic() + self.settings.resync_seconds
+            if not self._stopped.is_set():
+                failed = await self._list(self.settings.namespaces if everything else failed)
+            delay = min(2 * delay, _LOOK_SECONDS) if failed else _RETRY_SECONDS
 
-    async def _list(self) -> bool:
-        try:
-            changed, missed = await self._chore(lambda: self.cluster.resync(self.settings.namespaces))
-        except ClusterError as error:
-            _log.warning("cannot list what there is: %s; again soon", error)
-            return False
-        self.liveness.listed(missed)
-        self.metrics.missed(missed)
-        if missed:
-            _log.warning("%d changes were found by a list and had come as no event", missed)
-        for key in changed if self._filled else ():
+    async def _settle(self) -> None:
+        """Wait until nobody asks for a list any more: a stream that is being listed asks again and again, and brings the same itself."""
+        for _ in range(_SETTLINGS):
+            self._look.clear()
+            await self._pause(_SETTLE_SECONDS)
+            if not self._look.is_set():
+                break
+
+    async def _list(self, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+        """List namespaces; return those that could not be listed. One that its team has given no rights for does not stop the others."""
+        failed: list[str] = []
+        misses = 0
+        for place, namespace in enumerate(namespaces):
+            try:
+                changed, missed = await self._chore(partial(self.cluster.resync, (namespace,)))
+            except ClusterError as error:
+                _log.warning("cannot list what there is: %s; again soon", error, extra={"namespace": namespace})
+                failed.append(namespace)
+                if isinstance(error, Unreachable):  # as the others would be, mostly; the next time it comes last
+                    failed[:0] = namespaces[place + 1 :]
+                    break
+                continue
+            misses += missed
+            self._wake_listed(namespace, changed)
+        if len(failed) < len(namespaces) == len(self.leases):
+            self.liveness.listed(misses)
+        self.metrics.missed(misses)
+        if misses:
+            _log.warning("%d changes were found by a list and had come as no event", misses)
+        return tuple(failed)
+
+    def _wake_listed(self, namespace: str, changed: Iterable[RunKey]) -> None:
+        if namespace not in self._filled:
+            self._filled.add(namespace)
+            changed = [key for key in self.index.keys() if key.namespace == namespace]  # noqa: SIM118 -- not a mapping
+        for key in changed:
             self.workers.wake(key)
-        return True
 
     async def _keep_lease(self, namespace: str) -> None:
         """Take, renew and in the end give up the Lease of a namespace."""
@@ -218,7 +243,7 @@ class Process:
 
     def _wake_all(self, namespaces: tuple[str, ...]) -> None:
         for key in self.index.keys():  # noqa: SIM118 -- not a mapping
-            if self._filled and key.namespace in namespaces:
+            if key.namespace in self._filled and key.namespace in namespaces:
                 self.workers.wake(key)
 
     async def _chore(self, work: Callable[[], T]) -> T:
