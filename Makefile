@@ -6,7 +6,7 @@ export UV_CACHE_DIR ?= $(CACHE)/uv
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test tools bench generate generate-check lock fresh clean
+.PHONY: help quickstart check test tools cluster bench generate generate-check lock fresh clean
 
 help:            ## list the commands
 	@grep -hE '^[a-z-]+: .*##' Makefile | sed 's/:[^#]*## /\t/' | expand -t 18
@@ -28,6 +28,9 @@ test: .venv/development tools  ## everything that decides if main is green
 
 tools: .venv/development  ## build Kubernetes and what else the cluster tests run, ahead of `make test`; needs Go
 	@$(PY) -m tests.cluster.plane.tools
+
+cluster: .venv/development tools  ## a control plane with the operator to try with kubectl, until Ctrl-C; needs Go
+	@$(PY) -m tests.cluster.playground
 
 bench: .venv/development  ## what measures or takes long; raw output under tests/bench/results
 	@$(PY) -m pytest -m bench tests
