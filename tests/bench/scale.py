@@ -28,9 +28,12 @@ from tests.cluster.plane.plane import ControlPlane, start_plane
 Object = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"
 AT_ONCE = 8
+POPULATING = 24
+"""Connections of the client: few where it is compared with the operator, many where it only has to be done soon."""
 PRODUCTION = dict.fromkeys(QUICK, "")
 """Settings that tests make quicker go back to their defaults."""
 PAGE = 500
+READ_SECONDS = 120.0
 
 
 class Scale:
@@ -41,7 +44,7 @@ class Scale:
         self.folder = folder
         self.team = OperatorTeam(plane, "scale")
         self.namespace = self.team.namespace
-        self._calls = Calls(connect(plane.kubeconfig, AT_ONCE), lambda verb, resource, code, seconds: None)
+        self._calls = Calls(connect(plane.kubeconfig, POPULATING), lambda verb, resource, code, seconds: None, READ_SECONDS)
 
     def operator(self, **env: str) -> OperatorProcess:
         """Return an operator that is not started yet; from its second start on it finds compiled bytecode, as in an image."""
@@ -111,9 +114,9 @@ def started() -> Iterator[Scale]:
             plane.stop(keep_logs=False)
 
 
-def at_once(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """Do something for each of many items, a few at a time; the first error is raised."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def at_once(work: Callable[[Any], Any], items: Iterable[Any], number: int = AT_ONCE) -> list[Any]:
+    """Do something for each of many items, some at a time; the first error is raised."""
+    with ThreadPoolExecutor(number) as pool:
         return list(pool.map(work, items))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from astra_jobs.api.artifact import Kind
 from astra_operator.frozen import attempt_digest, read_live
-from tests.bench.scale import Object, Scale, at_once
+from tests.bench.scale import POPULATING, Object, Scale, at_once
 from tests.reconcile.harness import manifest
 
 SEED = 700_000_000
@@ -57,7 +57,8 @@ def populate(scale: Scale) -> None:
         operator.stop()
     children = [item for kind in ("ConfigMap", "Job", "Pod") for item in scale.objects(kind)]
     copiers = [Copier(scale, sort, children) for sort in SORTS]
-    at_once(lambda work: work[0].copy(work[1]), [(copier, number) for copier in copiers for number in range(1, copier.sort.count)])
+    wanted = [(copier, number) for copier in copiers for number in range(1, copier.sort.count)]
+    at_once(lambda work: work[0].copy(work[1]), wanted, POPULATING)
     scale.team.wait("kwok has played every pod", lambda: not _unplayed(scale), 300)
 
 
