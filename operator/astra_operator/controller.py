@@ -2,7 +2,8 @@
 
 ``work`` is the whole loop where one thread does everything (a laptop, the tests). In a cluster ``workers`` takes the same
 steps, ``take``, ``look`` and ``give_back``, with ``look`` in a pool of threads. A run whose status changed wakes the runs that
-read it.
+read it. A run that was never looked at comes before the others: when a thousand are applied at once, all of them start before any is
+followed up.
 """
 
 import logging
@@ -30,6 +31,7 @@ class Controller:
     ) -> None:
         self.cluster = cluster
         self._moved: set[RunKey] = set()
+        self._looked_at: set[RunKey] = set()
 
         def step_taken(view: View, step: Step) -> None:
             self._moved.add(key_of(view.run))
@@ -40,12 +42,12 @@ class Controller:
 
     def wake(self, key: RunKey) -> None:
         """Say that something about a run may have changed."""
-        self.queue.add(key)
+        self.queue.add(key, first=key not in self._looked_at)
 
     def wake_all(self) -> None:
         """Look at every run: at the start, and slowly ever after, in case an event was missed."""
         for run in self.cluster.list_runs():
-            self.queue.add(key_of(run))
+            self.wake(key_of(run))
 
     def work(self) -> float | None:
         """Reconcile everything that is due; return the seconds until something else is, or None."""
@@ -69,8 +71,10 @@ class Controller:
         """
         moved = key in self._moved
         self._moved.discard(key)
+        self._looked_at.add(key)
         if isinstance(result, Outcome):
             if result.gone:
+                self._looked_at.discard(key)
                 self.reconciler.readers.forget(key)
             if result.changed or result.gone:
                 for other in self.reconciler.readers.of(key):

@@ -5,6 +5,7 @@ Time is asked from outside, so tests move it. Not thread-safe: one loop owns it.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -33,9 +34,9 @@ class WorkQueue(Generic[K]):
         """How many keys are being worked on."""
         return len(self._busy)
 
-    def add(self, key: K, delay: float = 0.0) -> None:
-        """Ask for a key to be worked on after a delay; the earlier of two wishes counts."""
-        due = self._now() + max(0.0, delay)
+    def add(self, key: K, delay: float = 0.0, first: bool = False) -> None:
+        """Ask for a key to be worked on after a delay, or before all others; the earlier of two wishes counts."""
+        due = -math.inf if first else self._now() + max(0.0, delay)
         if key in self._busy:
             waiting = self._busy[key]
             self._busy[key] = due if waiting is None else min(waiting, due)

@@ -49,7 +49,7 @@ class Workers:
             with self._lock:
                 woken, self._woken = self._woken, set()
             for one in woken:
-                queue.add(one)
+                self._controller.wake(one)
             while not self._stopping and queue.busy < self._number and (key := queue.get()) is not None:
                 self._hand_out(key)
             wait = queue.wait() if queue.busy < self._number and not self._stopping else None

@@ -48,6 +48,18 @@ def test_keys_come_in_the_order_in_which_they_were_due() -> None:
     assert [queue.get(), queue.get(), queue.get(), queue.get()] == ["now", "early", "late", None]
 
 
+def test_what_is_wanted_first_comes_before_all_that_is_due_and_in_its_own_order() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock)
+    queue.add("old")
+    clock.time = 5
+    queue.add("new", first=True)
+    queue.add("newer", first=True)
+    queue.add("old", first=False)
+    assert queue.wait() == 0
+    assert [queue.get(), queue.get(), queue.get(), queue.get()] == ["new", "newer", "old", None]
+
+
 def test_failures_back_off_to_a_cap_and_events_do_not_defeat_it() -> None:
     clock = Clock()
     queue: WorkQueue[str] = WorkQueue(clock, first_delay=1, longest_delay=8)

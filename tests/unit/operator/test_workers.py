@@ -168,3 +168,24 @@ def test_the_readers_of_a_changed_run_are_looked_at_and_a_waiting_run_comes_back
 
     asyncio.run(play())
     assert Counter(looks.seen) == {key(1): 2, RunKey("ChainSynthesis", "team", "c"): 1}
+
+
+def test_a_run_that_was_never_looked_at_comes_before_those_that_were() -> None:
+    looks = Looks(lambda key: Outcome(None, False))
+    controller = looks.controller
+    for number in (1, 2):
+        controller.wake(key(number))
+    controller.work()
+    for number in (1, 3, 2, 4):
+        controller.wake(key(number))
+    controller.work()
+    assert looks.seen == [key(number) for number in (1, 2, 3, 4, 1, 2)]
+
+
+def test_a_run_that_is_gone_is_new_when_it_is_applied_again() -> None:
+    looks = Looks(lambda key: Outcome(None, False, gone=key.name == "run-1"))
+    for _ in range(2):
+        looks.controller.wake(key(2))
+        looks.controller.wake(key(1))
+        looks.controller.work()
+    assert looks.seen == [key(2), key(1), key(1), key(2)]
