@@ -29,7 +29,7 @@ def lead(machine: type[Lives], lives: int, steps: int) -> None:
 
 
 def lead_and_record(machine: type[Lives], piece: int, lives: int, steps: int) -> None:
-    """Lead the lives of one piece, the same ones each time, and write one line of raw numbers."""
+    """Lead the lives of one piece, drawn from a seed of its own, and write one line of raw numbers."""
     ends: list[int] = []
 
     class Counted(machine):  # type: ignore[misc, valid-type]
