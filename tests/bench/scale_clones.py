@@ -59,7 +59,7 @@ def populate(scale: Scale) -> None:
     copiers = [Copier(scale, sort, children) for sort in SORTS]
     wanted = [(copier, number) for copier in copiers for number in range(1, copier.sort.count)]
     at_once(lambda work: work[0].copy(work[1]), wanted, POPULATING)
-    scale.team.wait("kwok has played every pod", lambda: not _unplayed(scale), 300)
+    scale.team.wait("kwok has played every pod", lambda: not _unplayed(scale), 900)
 
 
 def _ended(scale: Scale, sort: Sort) -> bool:

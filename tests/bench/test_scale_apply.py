@@ -21,7 +21,7 @@ KINDS: dict[Kind, int] = {"ToolCorpus": 700, "EnvSynthesis": 300}
 RUNS = sum(KINDS.values())
 GOAL_SECONDS = 30
 MOST_STATUS_WRITES = 6
-PATIENCE = 400
+PATIENCE = 900
 
 
 def runs() -> list[Object]:
