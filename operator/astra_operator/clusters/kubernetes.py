@@ -122,8 +122,10 @@ class KubernetesCluster:
                 raise failure(_name(item), answer)
         elif answer.code == 404 or (answer.good and answer.body.get("kind") == "Status"):
             self.index.remove(item, streamed=False)
-        elif answer.good:
+        elif answer.good and "resourceVersion" in answer.body["metadata"]:
             self.index.put(answer.body, streamed=False)
+        elif answer.good:  # seen of an object that was being deleted already: its answer says nothing that can be ordered
+            self._refresh(item)
         else:
             raise failure(_name(item), answer)
 

@@ -295,6 +295,25 @@ def test_nothing_is_sent_to_a_namespace_whose_lease_is_not_held(server: Server, 
     assert server.requests == []
 
 
+def test_an_answer_to_a_deletion_that_cannot_be_ordered_is_asked_about(server: Server, api: ApiClient) -> None:
+    metadata = {"name": "a", "namespace": "n", "uid": "1", "labels": {"app.kubernetes.io/managed-by": "astra-operator"}}
+    item = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"resourceVersion": "7"}}
+    ending = item | {"metadata": metadata | {"resourceVersion": "8", "deletionTimestamp": "2026-11-21T00:00:00Z"}}
+
+    def reply(connection: socket.socket) -> None:
+        deletes = server.requests[-1].startswith(b"DELETE")
+        says(200, item | {"metadata": metadata} if deletes else ending)(connection)
+
+    server.reply = reply
+    cluster = KubernetesCluster(api, Index())
+    cluster.index.put(item)
+    cluster.delete(item)
+    found = cluster.index.find("Job", "n", "a")
+    assert found is not None
+    assert found["metadata"]["deletionTimestamp"]
+    assert [request.split(b" ")[0] for request in server.requests] == [b"DELETE", b"GET"]
+
+
 # ---- pods are asked, not believed
 
 
