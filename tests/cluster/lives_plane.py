@@ -31,8 +31,8 @@ PLURALS: dict[Kind, str] = {"ToolCorpus": "toolcorpora", "ChainSynthesis": "chai
 CHILDREN = ("/api/v1/{}/configmaps", "/apis/batch/v1/{}/jobs", "/apis/kubeflow.org/v1/{}/pytorchjobs", "/api/v1/{}/pods")
 ASKED, LONGEST = 4, 300
 LONGEST_POD = 3.0
-DEATHS, MOST_STEPS = 3, 25
-"""So often an operator is killed, each time when it has taken at most so many steps since its start."""
+DEATHS, MOST_STEPS = 5, 20
+"""So often an operator is killed at most, each time when it has taken at most so many steps since its start."""
 
 
 class Life:
@@ -148,11 +148,11 @@ class Mortal:
         return [json.loads(line)["step"] for line in whole.splitlines() if '"step": ' in line]
 
 
-def first_failed(outcomes: list[Future[None]], over: threading.Event) -> None:
-    """Wait until all have ended, or one has failed; then it is over, and what failed is raised."""
-    ended, _ = wait(outcomes, return_when=FIRST_EXCEPTION)
+def ended(living: list[Future[None]], dying: list[Future[None]], over: threading.Event) -> None:
+    """Wait until all lives have ended, or one has failed; then it is over for the operators too, and what failed is raised."""
+    wait(living, return_when=FIRST_EXCEPTION)
     over.set()
-    for outcome in ended:
+    for outcome in [*dying, *living]:
         outcome.result()
 
 
@@ -177,7 +177,7 @@ class World:
                 with PodPlayer(self.plane, self._script):
                     dying = [pool.submit(mortal.live, over) for mortal in self.mortals]
                     living = [pool.submit(life.lead, over) for life in self.lives]
-                    first_failed([*dying, *living], over)
+                    ended(living, dying, over)
                     self.seconds = time.monotonic() - begun
                     self._come_back(pool)
                 yield

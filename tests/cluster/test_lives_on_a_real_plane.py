@@ -17,7 +17,7 @@ from tests.reconcile.harness import Object
 
 SEEDS = range(20)
 OPERATORS = 4
-FEWEST_KILLS = 10
+FEWEST_KILLS = 12
 
 
 @pytest.fixture(scope="module")
