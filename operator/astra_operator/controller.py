@@ -32,6 +32,7 @@ class Controller:
         self.cluster = cluster
         self._moved: set[RunKey] = set()
         self._looked_at: set[RunKey] = set()
+        self._untold: set[RunKey] = set()  # runs whose last look failed: it may have written what their readers wait for
 
         def step_taken(view: View, step: Step) -> None:
             self._moved.add(key_of(view.run))
@@ -76,7 +77,8 @@ class Controller:
             if result.gone:
                 self._looked_at.discard(key)
                 self.reconciler.readers.forget(key)
-            if result.changed or result.gone:
+            if result.changed or result.gone or key in self._untold:
+                self._untold.discard(key)
                 for other in self.reconciler.readers.of(key):
                     self.queue.add(other)
             self.queue.done(key)
@@ -86,6 +88,7 @@ class Controller:
             self.queue.done(key)  # whoever gets the namespace's Lease, this operator included, then looks at every run of it
         else:
             # A fault of the program is kept to the run that met it; the others go on.
+            self._untold.add(key)
             trace = None if isinstance(result, ClusterError) else result
             delay = self.queue.fail(key, result.after if isinstance(result, Unreachable) else 0.0, anew=moved)
             where = {"kind": key.kind, "namespace": key.namespace, "run": key.name}

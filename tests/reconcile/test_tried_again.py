@@ -2,7 +2,7 @@
 
 import pytest
 
-from astra_operator.clusters.base import RunKey, format_time
+from astra_operator.clusters.base import RunKey, Unreachable, format_time
 from tests.reconcile.harness import Player, bad
 
 TOOLS = RunKey("ToolCorpus", "default", "tools")
@@ -77,3 +77,26 @@ def test_a_run_that_succeeded_is_left_alone() -> None:
     annotate(player)
     player.finish()
     assert len(player.cluster.launched) == 1
+
+
+def test_a_status_whose_answer_was_lost_wakes_who_waits_for_it() -> None:
+    player = Player()
+    player.put("ToolCorpus")
+    chains = player.put("ChainSynthesis")
+    player.work()
+    player.run_pods("tools-")
+    player.cluster.settle()
+
+    def lose(when: str, what: str) -> None:
+        if (when, what) == ("after", "write_status") and player.status(TOOLS).artifact:
+            player.cluster.fault = lambda when, what: None
+            raise Unreachable("no answer")
+
+    player.cluster.fault = lose
+    player.controller.wake(TOOLS)
+    player.controller.work()
+    assert player.status(TOOLS).artifact, "it was written"
+    assert player.reasons(chains)["Succeeded"] == "Unknown WaitingForInput"
+    player.cluster.advance(10)
+    player.controller.work()  # nothing but its own back-off wakes the corpus now
+    assert player.reasons(chains)["InputsReady"] == "True InputsResolved"
