@@ -27,7 +27,8 @@ from tests.cluster.plane.plane import ControlPlane
 from tests.reconcile.harness import bad, good, manifest
 
 Object = dict[str, Any]
-POD_SECONDS = 4
+POD_SECONDS = 12
+"""What a pod takes; with less, a whole life of a run would be squeezed into the minute in which its requests are counted."""
 RAGE_SECONDS = 60
 LONGEST = 170
 PACE = {"ASTRA_LEASE_SECONDS": "15", "ASTRA_RESYNC_SECONDS": "5", "ASTRA_WORKERS": "4"}
@@ -37,7 +38,7 @@ NAMES = {"ToolCorpus": "tools", "ChainSynthesis": "chains", "SFTRun": "sft"}
 CALM = "calm"
 FAULTS: dict[str, Faults] = {
     CALM: Faults(),
-    "conflicts": Faults(conflict=0.2),
+    "conflicts": Faults(conflict=0.1),
     "too many requests": Faults(busy=0.1),
     "internal errors": Faults(broken=0.1),
     "dropped connections": Faults(dropped=0.1),
