@@ -4,6 +4,7 @@ CACHE := $(HOME)/.cache/astra
 PY := .venv/bin/python
 export UV_CACHE_DIR ?= $(CACHE)/uv
 export OMP_NUM_THREADS := 1
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process would compile all its libraries anew: seconds each
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart check test tools cluster bench generate generate-check lock fresh clean
@@ -24,7 +25,7 @@ check: .venv/development  ## lint, types, import rules, sizes, unit tests
 	@tools/check.sh
 
 test: .venv/development tools  ## everything that decides if main is green
-	@tools/check.sh && $(PY) -m pytest -m "not bench" --ignore tests/unit
+	@tools/test.sh
 
 tools: .venv/development  ## build Kubernetes and what else the cluster tests run, ahead of `make test`; needs Go
 	@$(PY) -m tests.cluster.plane.tools
