@@ -40,7 +40,7 @@ FAULTS: dict[str, Faults] = {
     CALM: Faults(),
     "conflicts": Faults(conflict=0.1),
     "too many requests": Faults(busy=0.1),
-    "internal errors": Faults(broken=0.1),
+    "internal errors": Faults(broken=0.07),
     "dropped connections": Faults(dropped=0.1),
     "lost answers": Faults(lost=0.1),
     "hung calls": Faults(hung=0.05, held=4),
