@@ -6,19 +6,19 @@ result of a job. Nothing here measures or judges: the benches do.
 
 import json
 import os
-import platform
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from astra_operator.clusters.kubernetes_calls import Call, Calls, connect
 from astra_operator.clusters.kubernetes_errors import Answer
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
+from tests.bench.machine import machine
 from tests.bench.scale_kwok import stages
 from tests.cluster.operator_process import QUICK, OperatorProcess
 from tests.cluster.operator_team import IDENTITY, WRITES, OperatorTeam
@@ -147,13 +147,9 @@ QUANTILES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 def record(name: str, **numbers: Any) -> None:
     """Append one line of raw numbers to a file of results, with machine, date and load, and print the short ones."""
-    cpu = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ""
-    )
-    machine = {"cpu": cpu or platform.machine(), "cores": os.cpu_count(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.jsonl").open("a") as file:
-        file.write(json.dumps(machine | numbers) + "\n")
+        file.write(json.dumps(machine() | numbers) + "\n")
     print(f"\n{name}:", *(f"  {key}: {value}" for key, value in numbers.items() if not isinstance(value, list)), sep="\n")
 
 

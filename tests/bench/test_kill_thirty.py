@@ -6,30 +6,22 @@ Each time ``astra run`` and every pod die at once, as in a power cut; then the s
 
 import contextlib
 import json
-import os
-import platform
 import random
 import subprocess
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.local.kit import Project, check_ledger
+from tests.bench.machine import machine
+from tests.e2e.local.kit import TINY, Project, check_ledger
 
-PIPELINE = (Path(__file__).parents[1] / "e2e" / "local" / "tiny" / "pipeline.yaml").read_text()
 RESULTS = Path(__file__).parent / "results" / "kill-thirty.jsonl"
 SYNTHESIS = ("tools", "chains", "envs")
 KILLS = 30
 AIMS = ("", "", "SFTRun.train", "RLRun.train", "RLRun.train")
 """Stages from whose start the moments of a life's kills are counted; progress is kept from one kill to the next."""
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def stage_now(project: Project) -> str:
@@ -63,8 +55,8 @@ def kill_at(project: Project, seconds: float, stage: str) -> dict[str, Any]:
 
 @pytest.mark.bench
 def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
-    machine = {"cpu": processor(), "cores": os.cpu_count(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-    calm = Project(tmp_path / "calm", PIPELINE)
+    where = machine()
+    calm = Project(tmp_path / "calm", TINY)
     start = time.monotonic()
     assert calm.astra()[0] == 0
     seconds = time.monotonic() - start
@@ -73,14 +65,14 @@ def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     while killed(lines) < KILLS:
         seed = len({line["seed"] for line in lines})
-        project, draw = Project(tmp_path / str(seed), PIPELINE), random.Random(seed)
+        project, draw = Project(tmp_path / str(seed), TINY), random.Random(seed)
         for stage in AIMS:
-            lines.append(machine | {"seed": seed} | kill_at(project, draw.uniform(0.0, 0.15) * seconds, stage))
+            lines.append(where | {"seed": seed} | kill_at(project, draw.uniform(0.0, 0.15) * seconds, stage))
             if lines[-1]["outcome"] != "killed":
                 break
         code, output = project.astra()
         found = {name: digest for name, digest in project.digests().items() if name in SYNTHESIS} if code == 0 else {}
-        lines.append(machine | {"seed": seed, "outcome": "same digests" if found == wanted else "other digests", "exitCode": code})
+        lines.append(where | {"seed": seed, "outcome": "same digests" if found == wanted else "other digests", "exitCode": code})
         RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
         assert code == 0, f"seed {seed}: {output}"
         assert found == wanted, f"seed {seed}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from astra_jobs.api.artifact import Kind
+from astra_operator.clusters.kubernetes_resources import RESOURCE_OF
 from astra_operator.desired.naming import attempt_name, workload_name
 from astra_operator.stages import STAGES
 from tests.bench.scale import AT_ONCE, Object, Scale, at_once, load, memory, quantiles, record, started, tally, when
@@ -67,7 +68,9 @@ def test_a_thousand_runs_applied_at_once() -> None:
         connections=AT_ONCE,
         statusWritesMost=max(per_run),
         statusWritesAllowed=MOST_STATUS_WRITES,
-        statusWritesPerRun={plural: round(count / KINDS[kind], 2) for kind, plural in PLURALS.items() for count in [writes[plural]]},
+        statusWritesPerRun={
+            plural: round(writes[plural] / count, 2) for kind, count in KINDS.items() for plural in [RESOURCE_OF[kind].plural]
+        },
         operatorCalls=tally(own),
         memory=used,
         firstWorkloadSeconds=[round(value, 2) for value in first],
@@ -76,9 +79,6 @@ def test_a_thousand_runs_applied_at_once() -> None:
     assert len(first) == len(ended) == RUNS
     assert max(per_run) <= MOST_STATUS_WRITES
     assert executed_once(own), "a workload was made twice"
-
-
-PLURALS = {"ToolCorpus": "toolcorpora", "EnvSynthesis": "envsyntheses"}
 
 
 def scale_events(events: list[Object]) -> list[Object]:

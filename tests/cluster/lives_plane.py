@@ -18,6 +18,7 @@ import urllib3
 
 from astra_jobs.api.artifact import Kind
 from astra_operator.clusters.base import parse_time
+from astra_operator.clusters.kubernetes_resources import RESOURCE_OF
 from tests.cluster.faults.player import MANAGED, Plain, PodPlayer
 from tests.cluster.lives_story import Calm, Story, orphans, pod_end, told, written
 from tests.cluster.lives_watch import Recorder, made_twice, overlaps, played_twice
@@ -27,7 +28,6 @@ from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ControlPlane
 from tests.reconcile.harness import NAMES, Object
 
-PLURALS: dict[Kind, str] = {"ToolCorpus": "toolcorpora", "ChainSynthesis": "chainsyntheses", "SFTRun": "sftruns"}
 CHILDREN = ("/api/v1/{}/configmaps", "/apis/batch/v1/{}/jobs", "/apis/kubeflow.org/v1/{}/pytorchjobs", "/api/v1/{}/pods")
 ASKED, LONGEST = 4, 300
 LONGEST_POD = 3.0
@@ -104,7 +104,7 @@ class Life:
         return self._plain.ask(method, path, body)
 
     def _path(self, kind: Kind) -> str:
-        return f"/apis/astra.dev/v1alpha1/namespaces/{self.namespace}/{PLURALS[kind]}/{NAMES[kind]}"
+        return RESOURCE_OF[kind].path(self.namespace, NAMES[kind])
 
 
 class Mortal:

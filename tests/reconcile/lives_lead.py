@@ -4,18 +4,15 @@ What a life is stands in ``lives``; what its operator suffers, in the tests.
 """
 
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.bench.machine import machine
 from tests.reconcile.lives import Lives
 
 PIECES = 10
@@ -43,7 +40,7 @@ def lead_and_record(machine: type[Lives], piece: int, lives: int, steps: int) ->
 
 @contextmanager
 def _recorded(name: str, piece: int, ends: list[int], steps: int) -> Iterator[None]:
-    started, line = time.process_time(), _machine() | {"lives": name, "piece": piece, "steps": steps, "outcome": "a life ended badly"}
+    started, line = time.process_time(), machine() | {"lives": name, "piece": piece, "steps": steps, "outcome": "a life ended badly"}
     try:
         yield
         line["outcome"] = "all ended well"
@@ -53,9 +50,3 @@ def _recorded(name: str, piece: int, ends: list[int], steps: int) -> Iterator[No
         lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
         kept = [old for old in lines if (json.loads(old)["lives"], json.loads(old)["piece"]) != (name, piece)]
         RESULTS.write_text("\n".join([*kept, json.dumps(line)]) + "\n")
-
-
-def _machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
-    return {"cpu": cpu, "cores": os.cpu_count(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}

@@ -17,6 +17,7 @@ from typing import Any
 
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator.clusters.base import parse_time
+from astra_operator.clusters.kubernetes_resources import RESOURCE_OF
 from tests.cluster.faults.gates import Gate, Gates
 from tests.cluster.faults.player import MANAGED, Plain, PodPlayer
 from tests.cluster.faults.proxy import Faults
@@ -32,7 +33,7 @@ POD_SECONDS = 12
 RAGE_SECONDS = 60
 LONGEST = 170
 PACE = {"ASTRA_LEASE_SECONDS": "15", "ASTRA_RESYNC_SECONDS": "5", "ASTRA_WORKERS": "4"}
-KINDS = {"ToolCorpus": "toolcorpora", "ChainSynthesis": "chainsyntheses", "SFTRun": "sftruns"}
+KINDS = ("ToolCorpus", "ChainSynthesis", "SFTRun")
 NAMES = {"ToolCorpus": "tools", "ChainSynthesis": "chains", "SFTRun": "sft"}
 
 CALM = "calm"
@@ -120,7 +121,7 @@ class Life:
         self.seconds = time.monotonic() - begun
 
     def _path(self, kind: str, name: str) -> str:
-        return f"/apis/astra.dev/v1alpha1/namespaces/{self.team.namespace}/{KINDS[kind]}/{name}".rstrip("/")
+        return RESOURCE_OF[kind].path(self.team.namespace, name)
 
     def _ended(self, plain: Plain) -> bool:
         conditions = plain.ask("GET", self._path("SFTRun", "sft")).get("status", {}).get("conditions", [])
