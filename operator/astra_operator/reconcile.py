@@ -72,6 +72,9 @@ class Reconciler:
                 # What the step makes is there already, so the observation was older than the cluster: look again later.
                 return Outcome(self.settings.poll, written)
             self.taken(view, step)
+            if isinstance(step, Start):
+                # Now its pods have to do something. Others go first: of a thousand runs applied at once, none waits for another's status.
+                return Outcome(0.0, written)
 
     def observe(self, run: Object) -> View:
         """Read everything that the run's next step depends on."""
@@ -93,8 +96,9 @@ class Reconciler:
     def _take(self, view: View, step: Step) -> bool | Obstacle:
         """Take a step; return False when somebody had taken it before, or what the cluster has against it.
 
-        What it refuses is the step's first object, so nothing was made. A request without its workload would count as a loss: the
-        workload is tried in a dry run before, and only who has made the request makes it, for a request that exists has had its own.
+        What it refuses leaves nothing behind. Only who has made a request makes its workload, for a request that exists has had its own;
+        one without its workload would count as a loss, so it goes again when the workload is refused. A run that was refused before asks
+        by a dry run first.
         """
         first, rest = _makes(view, step)
         if first is None:
@@ -104,13 +108,24 @@ class Reconciler:
         if missing is not None:
             return missing
         try:
-            if rest:
+            if rest and _refused_before(view):
                 self.cluster.admit(rest, view.run)
             if not self.cluster.apply([first], view.run):
                 return False
+            return not rest or self._apply_to(first, rest, view.run)
         except Refused as error:
             return Obstacle("Refused", str(error))
-        return not rest or bool(self.cluster.apply(rest, view.run))
+
+    def _apply_to(self, request: Object, workload: list[Object], run: Object) -> bool:
+        """Make the workload of a request that was made just now."""
+        try:
+            return bool(self.cluster.apply(workload, run))
+        except Refused:
+            slot = (request["kind"], request["metadata"]["name"])
+            for item in self.cluster.children(run["metadata"]["uid"]):
+                if (item["kind"], item["metadata"]["name"]) == slot:
+                    self.cluster.delete(item)
+            raise
 
     def _end(self, view: View, step: Step) -> None:
         """Take a step that makes nothing."""
@@ -170,6 +185,11 @@ class Outcome:
 def _name(run: Object) -> RunName:
     metadata = run["metadata"]
     return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])
+
+
+def _refused_before(view: View) -> bool:
+    condition = view.stored.condition("Stalled")
+    return condition is not None and condition.status == "True" and condition.reason == "Refused"
 
 
 def _makes(view: View, step: Step) -> tuple[Object | None, list[Object]]:

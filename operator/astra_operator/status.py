@@ -24,7 +24,8 @@ MAX_BYTES = 16_000
 _MESSAGE, _METRICS, _HISTORY = 500, 32, 5
 _STALLED = ("Invalid", "Blocked", "GaveUp")
 _SHOWN_AFTER = 5.0
-"""Seconds after which waiting for a queue is worth a write of its own; an empty queue lets a workload through at once."""
+"""Seconds after which waiting for a queue or a node is worth a write of its own: mostly there is room at once, or as soon as another
+stage's pods have gone."""
 _SLOW_START = 30.0
 """Seconds after which it is said that no pod was made, or that a pod has no sandbox; both take a moment in every life."""
 
@@ -195,8 +196,8 @@ def _held_up(view: View, launch: Launch) -> Standing | None:
         at_once = job.held.reason == "WaitingForQuota" and _since(view, launch.made) < _SHOWN_AFTER
         return None if at_once else Standing("Queued", job.held.reason, job.held.message)
     for pod in launch.pods:
-        if pod.waiting:
-            reason, _, message = pod.waiting.partition(": ")
+        reason, _, message = pod.waiting.partition(": ")
+        if reason and not (reason == "WaitingForCapacity" and _since(view, pod.made or launch.made) < _SHOWN_AFTER):
             return Standing("Queued", reason, f"pod {pod.name}: {message}")
         if pod.unready is not None and _since(view, pod.unready) > _SLOW_START:
             message = f"pod {pod.name}: its node has not made its sandbox and volumes; see kubectl describe pod {pod.name}"

@@ -423,6 +423,7 @@ def test_what_keeps_a_pod_from_starting_is_lifted_into_the_conditions(player: Pl
     (pod,) = player.pods()
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "needs 9 CPU, 2 are free"}
     pod["status"] = {"phase": "Pending", "conditions": [condition]}
+    player.cluster.advance(6)
     player.work()
     assert player.reasons(TOOLS)["Reconciling"] == "True WaitingForCapacity"
     assert "needs 9 CPU" in player.message(TOOLS, "Reconciling")

@@ -25,6 +25,7 @@ from tests.reconcile.transition_kit import (
 
 START = ["Open 1", "Start collect/0"]
 PENDING = {"reason": "Unschedulable", "message": "0/3 nodes are available"}
+UNSCHEDULED = {"conditions": [{"type": "PodScheduled", "status": "False", **PENDING}]}
 
 
 def nothing(scene: Scene) -> None:
@@ -98,7 +99,7 @@ def patient(scene: Scene) -> None:
 
 
 def too_late(scene: Scene) -> None:
-    waits({"conditions": [{"type": "PodScheduled", "status": "False", **PENDING}]})(scene)
+    waits(UNSCHEDULED)(scene)
     scene.cluster.advance(301)
 
 
@@ -146,10 +147,11 @@ INPUTS = [
 
 PODS = [
     Row("its pod is on its way", pending, container("ContainerCreating"), [], RUNNING),
+    Row("no node has room, as yet", pending, waits(UNSCHEDULED), [], RUNNING),
     Row(
         "no node has room",
         pending,
-        waits({"conditions": [{"type": "PodScheduled", "status": "False", **PENDING}]}),
+        lambda scene: (waits(UNSCHEDULED)(scene), scene.cluster.advance(6)),
         [],
         moving("WaitingForCapacity"),
         says="0/3 nodes are available",
@@ -363,7 +365,7 @@ def test_nothing_is_made_of_what_is_refused() -> None:
     assert scene.cluster.objects == {}
 
 
-@pytest.mark.parametrize(("refused", "allowed"), [("admit", 0), ("apply", 1)], ids=["workload", "request"])
+@pytest.mark.parametrize(("refused", "allowed"), [("apply", 1), ("apply", 2)], ids=["request", "workload"])
 def test_a_launch_of_which_a_part_is_refused_leaves_nothing(refused: str, allowed: int) -> None:
     def fault(moment: str, call: str) -> None:
         if moment == "before" and call == refused and sum(name == refused for name, _ in scene.cluster.log) >= allowed:
@@ -377,13 +379,39 @@ def test_a_launch_of_which_a_part_is_refused_leaves_nothing(refused: str, allowe
     assert "exceeded quota" in scene.message(scene.key, "Stalled")
 
 
-def test_a_first_launch_costs_one_dry_run() -> None:
+def asked_of(scene: Scene, since: int = 0) -> list[tuple[str, str]]:
+    return [(call, what) for call, what in scene.cluster.log[since:] if call in ("admit", "apply", "delete")]
+
+
+def test_a_first_launch_costs_no_dry_run() -> None:
     scene = Scene()
     pending(scene)
-    asked = [(call, what) for call, what in scene.cluster.log if call in ("admit", "apply")]
-    assert asked == [
+    assert asked_of(scene) == [
         ("apply", "ConfigMap/tools-corpus-1"),
-        ("admit", "tools-corpus-1-collect-0"),
         ("apply", "ConfigMap/tools-corpus-1-collect-0"),
         ("apply", "Job/tools-corpus-1-collect-0"),
     ]
+
+
+def test_the_request_of_a_refused_workload_goes_and_a_dry_run_asks_from_then_on() -> None:
+    refused: list[str] = []
+
+    def fault(moment: str, call: str) -> None:
+        made = sum(name == "apply" for name, _ in scene.cluster.log)
+        if moment == "before" and (call == "admit" or (call == "apply" and made == 2)):
+            refused.append(call)
+            raise Refused("exceeded quota: team")
+
+    scene = Scene()
+    scene.cluster.fault = fault
+    pending(scene)
+    request = "ConfigMap/tools-corpus-1-collect-0"
+    assert asked_of(scene)[1:] == [("apply", request), ("delete", request)]
+    scene.cluster.advance(61)
+    scene.controller.work()
+    assert refused[0] == "apply"
+    assert set(refused[1:]) == {"admit"}
+    scene.cluster.fault = lambda moment, call: None
+    scene.wait(61)
+    assert scene.reasons(scene.key)["Reconciling"] == "True Running"
+    assert scene.cluster.get_run(*scene.key)["status"]["attempt"]["restarts"] == 0

@@ -42,6 +42,10 @@ class Gate:
         """Every request so far, those that got no answer included (code 0)."""
         return self._seen()["requests"]
 
+    def watches(self) -> int:
+        """How many watches are open."""
+        return int(self._seen()["watches"])
+
     def _seen(self) -> Object:
         with urllib.request.urlopen(self._control, timeout=10) as answer:
             return json.load(answer)

@@ -39,9 +39,9 @@ NAMES = {"ToolCorpus": "tools", "ChainSynthesis": "chains", "SFTRun": "sft"}
 CALM = "calm"
 FAULTS: dict[str, Faults] = {
     CALM: Faults(),
-    "conflicts": Faults(conflict=0.1),
+    "conflicts": Faults(conflict=0.2),
     "too many requests": Faults(busy=0.1),
-    "internal errors": Faults(broken=0.07),
+    "internal errors": Faults(broken=0.1),
     "dropped connections": Faults(dropped=0.1),
     "lost answers": Faults(lost=0.1),
     "hung calls": Faults(hung=0.05, held=4),
@@ -50,7 +50,7 @@ FAULTS: dict[str, Faults] = {
     "expired watches": Faults(expired=0.7, cut=5),
     "doubled and shuffled events": Faults(doubled=0.5, shuffled=0.5),
     "slow lists": Faults(slow=2),
-    "a mixture": Faults(0.1, 0.025, 0.025, 0.025, 0.025, cut=10, expired=0.1, doubled=0.3, shuffled=0.3, slow=0.5),
+    "a mixture": Faults(0.2, 0.025, 0.025, 0.025, 0.025, cut=10, expired=0.1, doubled=0.3, shuffled=0.3, slow=0.5),
 }
 OUTAGES: dict[str, Faults] = {
     "every write conflicts": Faults(conflict=1.0),
@@ -113,6 +113,7 @@ class Life:
             assert plain.ask("POST", self._path(kind, ""), run)["kind"] == kind
         if outage and self.name not in AT_ONCE:
             wait_for("the first Job", lambda: plain.ask("GET", first_job)["kind"] == "Job", LONGEST, every=0.5)
+            wait_for("watches that can be cut", lambda: self.gate.watches() >= len(KINDS), LONGEST, every=0.1)
             self.gate.inject(self.faults)
         if outage:
             threading.Event().wait(RAGE_SECONDS)  # there is nothing to wait for: what must not happen is counted afterwards

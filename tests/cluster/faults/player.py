@@ -19,7 +19,7 @@ from tests.cluster.plane.plane import ControlPlane
 
 Object = dict[str, Any]
 Script = Callable[[Object], Callable[[StageRequest, int], tuple[JobResult | None, int]] | None]
-"""Says for a pod how it ends (a result and an exit code from its request and shard), or None to leave it as it is."""
+"""Says for a pod how it ends (a result and an exit code from its request and shard), or None to let it run."""
 MANAGED = "app.kubernetes.io/managed-by=astra-operator"
 INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -92,6 +92,7 @@ class PodPlayer:
             return
         end = self._script(pod)
         if end is None:
+            self._run(pod)
             return
         name = next(volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume)
         config = self._plain.ask("GET", f"/api/v1/namespaces/{metadata['namespace']}/configmaps/{name}")
@@ -101,9 +102,15 @@ class PodPlayer:
         shard = int((metadata.get("annotations", {}) | metadata["labels"]).get(INDEX, 0))
         self._end(pod, *end(request, shard))
 
+    def _run(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        if pod["status"]["phase"] != "Running":
+            body = {"metadata": {"uid": metadata["uid"]}, "status": {"phase": "Running", "startTime": _now()}}
+            self._plain.ask("PATCH", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status", body)
+
     def _end(self, pod: Object, result: JobResult | None, code: int) -> None:
         metadata = pod["metadata"]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = _now()
         state = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": now, "finishedAt": now}
         state |= {"message": result.encode().decode() if result else ""}
         name = pod["spec"]["containers"][0]["name"]
@@ -114,3 +121,7 @@ class PodPlayer:
         if answer["kind"] == "Pod":
             self._done.add(metadata["uid"])
             self.ended.append(f"{metadata['namespace']}/{metadata['name']}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

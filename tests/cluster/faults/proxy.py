@@ -73,6 +73,11 @@ class Gate:
         self._decks: dict[str, list[bool]] = {}
         self._limits: set[asyncio.Timeout] = set()
 
+    @property
+    def watches(self) -> int:
+        """How many watches are open."""
+        return len(self._limits)
+
     def turn(self, faults: Faults) -> None:
         """Replace the faults, for open watches too."""
         self.faults, self._decks = faults, {}
@@ -230,7 +235,7 @@ def control(gates: list[Gate]) -> web.Application:
 
     async def seen(request: web.Request) -> web.Response:
         gate = gates[int(request.match_info["gate"])]
-        return web.json_response({"injected": gate.injected, "requests": gate.requests})
+        return web.json_response({"injected": gate.injected, "requests": gate.requests, "watches": gate.watches})
 
     app = web.Application()
     app.router.add_post("/{gate}", switch)
