@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-tests() { .venv/bin/python -m pytest -m "not bench" "$@"; }
+tests() { .venv/bin/python -m pytest -m "not bench" --durations=25 --durations-min=5 "$@"; }
 
 log=$(mktemp)
 set -m  # the lane gets a process group of its own, so that it can be ended with all it started
