@@ -4,12 +4,13 @@ A session is one conversation with one environment; calls of a session are numbe
 Outcomes up to ``limit_output`` are the tool's or the model's; the last three are infrastructure and never a reward.
 """
 
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
-
 from astra_jobs.api.base import Model
+from astra_jobs.records.episode import INFRASTRUCTURE
 
 CallOutcome = Literal[
     "ok",
@@ -23,6 +24,9 @@ CallOutcome = Literal[
     "overloaded",
     "infra_error",
 ]
+
+
+_UNPARSED: Any = object()
 
 
 class SandboxLimits(Model):
@@ -41,13 +45,60 @@ class ToolCode(Model):
     code: str
 
 
-class CallResult(Model):
-    """What one call gave. ``value`` is JSON; ``text`` is what the model is shown."""
+class CallResult:
+    """What one call gave. ``text`` is what the model is shown, and the JSON text of the value where the outcome is ``ok``.
 
-    outcome: CallOutcome
-    value: Any = None
-    text: str = ""
-    cpu_seconds: float = Field(default=0.0, description="not part of equality between replays")
+    Made once a call, so it is a plain object and the value is parsed only for who asks. ``state`` is a hash of the
+    session's history: equal states mean equal histories. Equality leaves ``cpu_seconds`` out.
+    """
+
+    __slots__ = ("_value", "cpu_seconds", "outcome", "retry_after", "state", "text")
+
+    def __init__(
+        self,
+        outcome: CallOutcome,
+        value: Any = _UNPARSED,
+        text: str = "",
+        cpu_seconds: float = 0.0,
+        state: str = "",
+        retry_after: float = 0.0,
+    ) -> None:
+        self.outcome = outcome
+        self._value = value
+        self.text = text
+        self.cpu_seconds = cpu_seconds
+        self.state = state
+        self.retry_after = retry_after
+        """Seconds after which an ``overloaded`` call may be tried again."""
+
+    @property
+    def value(self) -> Any:
+        """The value as JSON data; None where there is none, or where a hostile session gave text that is not JSON."""
+        if self._value is _UNPARSED:
+            self._value = None
+            if self.outcome == "ok" and self.text:
+                with contextlib.suppress(ValueError, RecursionError):
+                    self._value = json.loads(self.text)
+        return self._value
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the outcome is the tool's or the model's; False for infrastructure, which is never a reward."""
+        return self.outcome not in INFRASTRUCTURE
+
+    def __eq__(self, other: object) -> bool:
+        """Compare outcome, text, value and state."""
+        if not isinstance(other, CallResult):
+            return NotImplemented
+        return (self.outcome, self.text, self.state) == (other.outcome, other.text, other.state) and (
+            bool(self.text) or self.value == other.value
+        )
+
+    __hash__ = None  # type: ignore[assignment] # values need not be hashable
+
+    def __repr__(self) -> str:
+        """Show what equality compares."""
+        return f"CallResult(outcome={self.outcome!r}, text={self.text!r}, state={self.state!r})"
 
 
 class SequenceConflict(ValueError):

@@ -1,0 +1,92 @@
+"""What a pool is told when it starts: walls, bounds and what must not matter to a verified tool.
+
+Nothing here reads the environment or a file; a server's flags and a job's spec are turned into these by their owners.
+"""
+
+from typing import NamedTuple
+
+from astra_jobs.sandbox.protocol import SandboxLimits
+
+EPOCH = 1_767_225_600.0
+"""Start of every session's clock: 1 January 2026, UTC."""
+
+
+class Walls(NamedTuple):
+    """What stops tool code, each under the name of what it stops. All are on; one is switched off in tests only.
+
+    A single wall off is a positive control: it shows that an attack works where that wall alone is missing. Categories
+    of system calls answer EPERM. Where one deed meets two walls, both have to be off for it to succeed.
+    """
+
+    network: bool = True
+    """Every socket call, also on descriptors that exist: no TCP, UDP, raw, netlink or unix sockets."""
+    processes: bool = True
+    """fork, vfork, clone, execve, execveat; RLIMIT_NPROC 0 while this or ``threads`` is on."""
+    threads: bool = True
+    """clone with CLONE_THREAD; clone3 is ENOSYS while this, ``processes`` or ``namespaces`` is on."""
+    signals: bool = True
+    """kill, tkill, tgkill, the sigqueue and pidfd forms, to anybody, the own process included; fcntl's owner signals."""
+    files_open: bool = True
+    """Opening, listing and looking up files by path: open, stat, readlink, access, getdents, chdir, inotify and the like."""
+    files_change: bool = True
+    """Making, changing and removing files; opening for writing also where ``files_open`` is off; memfd_create."""
+    privileges: bool = True
+    """set*id, capset, prctl, setrlimit; and all capabilities are dropped."""
+    namespaces: bool = True
+    """unshare, setns, mount and its new forms, chroot, pivot_root, clone with CLONE_NEW flags."""
+    tracing: bool = True
+    """ptrace, process_vm_readv and writev, pidfd_open, pidfd_getfd, process_madvise, kcmp."""
+    kernel: bool = True
+    """bpf, keyring, io_uring, userfaultfd, modules, perf, kexec, clocks, personality, ioctl, seccomp, landlock and the like."""
+    ipc: bool = True
+    """System V shared memory, semaphores and messages; POSIX message queues."""
+    memory: bool = True
+    """RLIMIT_AS (``limits.memory_mib``) and RLIMIT_STACK; mlock."""
+    cpu: bool = True
+    """The CPU limit of a call: a profiling timer at its default action, the watchdog, RLIMIT_CPU; no handlers, no priorities."""
+    wall: bool = True
+    """The wall limit of a call, for tools that wait instead of working."""
+    file_size: bool = True
+    """RLIMIT_FSIZE 0: no byte is ever added to a file; RLIMIT_CORE 0 stays in any case."""
+    descriptors: bool = True
+    """RLIMIT_NOFILE of 16, and nothing inherited but the session's socket and /dev/null."""
+    own_uid: bool = True
+    """A user id of its own for each live session, where the pool may give one (variant ``own``)."""
+    dumpable: bool = True
+    """Not dumpable: its /proc entries belong to root, and no process of the same user can attach to it."""
+    output: bool = True
+    """``limits.output_chars``; off, only the supervisor's bound of 64 MiB a frame is left."""
+    encoder: bool = True
+    """Results are exact JSON types of bounded depth; off, whatever ``json`` can encode passes."""
+    recursion: bool = True
+    """Recursion and integer-text limits are put back before every call."""
+
+
+class PoolSettings(NamedTuple):
+    """All that an ``Engine`` needs to know."""
+
+    limits: SandboxLimits = SandboxLimits()
+    hash_seed: int = 0
+    epoch: float = EPOCH
+    """Seconds since 1970 at which every session's clock starts."""
+    live: int = 256
+    """Most live session processes; an idle one makes room and comes back by replay."""
+    environments: int = 64
+    """Most environment zygotes; one that serves nobody makes room first."""
+    zygote_mib: int = 1024
+    """Memory of all environment zygotes together, as they report it, above which the least recently used one goes."""
+    sessions: int = 200_000
+    """Most open sessions, with or without a process."""
+    parallel: int = 64
+    """Most sessions with a call running; others wait their turn."""
+    queue: int = 65_536
+    """Most calls that wait or run, in all."""
+    session_queue: int = 1_024
+    """Most calls of one session that wait or run."""
+    lease_seconds: float | None = None
+    """Seconds without a call or a heartbeat after which a session ends; None: never."""
+    uid_base: int | None = None
+    """First of ``live`` user ids for sessions; None: a range that the system maps, chosen by process id."""
+    walls: Walls = Walls()
+    prove: bool = True
+    """Prove every wall at start; off for tests that need many pools."""
