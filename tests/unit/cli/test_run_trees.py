@@ -118,6 +118,7 @@ def test_restarts_show_their_causes_and_a_waiting_pod_its_reason() -> None:
     stored["status"]["conditions"] = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are free"}
     ]
+    player.cluster.advance(6)
     player.work()
     text = tree(player, key)
     assert text.splitlines()[1] == "├─ pod rl-rl-1-train-2-worker-0: 0/3 nodes are free"
