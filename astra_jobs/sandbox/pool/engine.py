@@ -1,28 +1,40 @@
 """The whole sandbox service without HTTP: environments, sessions, calls, bounds and leases.
 
-The signatures are the seam to the server; the bodies follow.
+A job uses it in its own process (``process_sandbox``), the server puts HTTP in front of it. Everything runs on one event
+loop by callbacks; a call costs no task.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+import heapq
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
+from astra_jobs.api.base import digest_of
+from astra_jobs.api.errors import BadInput, Transient
+from astra_jobs.sandbox.arguments import Arguments, check_schema
+from astra_jobs.sandbox.pool.calls import RETRY, STOPPED, Calls
+from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment, WallMissing
+from astra_jobs.sandbox.pool.probes import MEND, prove
+from astra_jobs.sandbox.pool.records import APPLIED, Batch, Bundle, LogEntry, Pending, Session, failure, payload_of
 from astra_jobs.sandbox.pool.settings import PoolSettings
-from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, ToolCode
+from astra_jobs.sandbox.pool.users import users
+from astra_jobs.sandbox.protocol import CallOutcome, CallResult, SandboxLimits, SequenceConflict, ToolCode
 
-LogEntry = tuple[str, dict[str, Any], str, str]
-"""A call to be replayed: tool, arguments, outcome, text."""
-
-
-class Bundle(NamedTuple):
-    """A registered environment."""
-
-    digest: str
-    tools: list[ToolCode]
+START_SECONDS = 30.0
+MIB = 1 << 20
+ARGUMENTS = 4 << 20
+"""Most bytes of a call's arguments."""
+LEASE_LOOK = 0.25
+"""Seconds between two looks for sessions whose lease is over."""
 
 
 class Engine:
     """A ``Sandbox`` of forked processes."""
+
+    calls: Calls
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
@@ -30,14 +42,48 @@ class Engine:
         """``own``: a user id for each live session; ``shared``: one for all, because CAP_SETUID, SETGID or KILL is missing."""
         self.proof: dict[str, str] = {}
         """Wall → evidence that it held at start; empty where nothing was proven."""
+        self._bundles: dict[str, Bundle] = {}
+        self._sessions: dict[str, Session] = {}
+        self._dirty: list[Session] = []
+        self._leases: list[tuple[float, str]] = []
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self._users: range | None = None
 
     async def start(self) -> None:
         """Start the base zygote and prove the walls; WallMissing, BadInput (memory limit too small) or Transient."""
-        raise NotImplementedError
+        self._loop = asyncio.get_running_loop()
+        self._users = users(self.settings)
+        self.variant = "shared" if self._users is None else "own"
+        self.calls = Calls(self.settings, self._users)
+        await self._warm()
+        if self.settings.prove:
+            self.proof = await prove(self, os.uname().machine)
+            self.calls.totals.clear()
+
+    async def _warm(self) -> None:
+        rooms = self.calls.rooms
+        base = rooms.start_base()
+        until = self._loop.time() + START_SECONDS
+        while not rooms.hello:
+            if rooms.failed is not None:
+                raise WallMissing("seccomp", f"the filter was refused: {os.strerror(rooms.failed)}", MEND)
+            if base.control.closed or self._loop.time() > until:
+                raise Transient("sandbox", "Failed", "the sandbox's zygote did not start: it ended at once, or gave no answer")
+            await asyncio.sleep(0.002)
+        limit = self.settings.limits.memory_mib
+        if self.settings.walls.memory and rooms.hello + 8 * MIB > limit * MIB:
+            least = rooms.hello // MIB + 16
+            raise BadInput("tool.memoryMib", "BadInput", f"{limit} is less than Python itself needs; set at least {least}")
 
     async def stop(self) -> None:
         """End every process of the pool; calls that wait are answered with session_lost."""
-        raise NotImplementedError
+        if not hasattr(self, "calls"):
+            return
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
+        for session in list(self._sessions.values()):
+            self._end(session)
+        await self.calls.stop()
 
     async def shutdown(self) -> None:
         """Do what ``stop`` does."""
@@ -45,20 +91,80 @@ class Engine:
 
     async def put(self, tools: list[ToolCode]) -> str:
         """Register an environment; BadInput names a tool whose schema is not one, or that comes twice."""
-        raise NotImplementedError
+        digest = digest_of([tool.to_dict() for tool in tools])
+        if digest not in self._bundles:
+            for tool in tools:
+                check_schema(tool.name, tool.parameters)
+            checks = {tool.name: Arguments(tool.parameters) for tool in tools}
+            if len(checks) != len(tools):
+                names = [tool.name for tool in tools]
+                twice = next(name for name in names if names.count(name) > 1)
+                raise BadInput("tools", "BadInput", f"{twice} comes twice; tools of an environment have names of their own")
+            self._bundles[digest] = Bundle(digest, tools, checks, sum(len(tool.code) for tool in tools))
+        return digest
 
     def environment(self, digest: str) -> Bundle | None:
         """Return a registered environment."""
-        raise NotImplementedError
+        return self._bundles.get(digest)
+
+    async def forget(self, digest: str) -> None:
+        """Remove an environment with its sessions."""
+        self._bundles.pop(digest, None)
+        for session in [one for one in self._sessions.values() if one.bundle.digest == digest]:
+            await self.close(session.id)
+        zygote = self.calls.rooms.zygotes.get(digest)
+        if zygote is not None:
+            zygote.retire()
 
     def create(
         self, environment: str, seed: int, *, session: str | None = None, lease: float | None = None, log: Sequence[LogEntry] = ()
     ) -> str:
         """Open a session; UnknownEnvironment, Overloaded, SessionConflict. The same again returns the id.
 
-        ``log`` holds the calls that happened before; they are replayed, and compared, before the first call.
+        ``log`` holds the calls that happened before; they are replayed, and compared, before the first call. Calls that
+        left no trace are left out of it.
         """
-        raise NotImplementedError
+        bundle = self._bundles.get(environment)
+        if bundle is None:
+            raise UnknownEnvironment(f"no environment {environment} was put here")
+        made = Session(session or secrets.token_hex(16), bundle, seed, lease if lease is not None else self.settings.lease_seconds)
+        made.give(_given(bundle, log))
+        return self._admit(made)
+
+    def _admit(self, made: Session) -> str:
+        found = self._sessions.get(made.id)
+        if found is not None:
+            if (found.bundle.digest, found.seed, found.origin) != (made.bundle.digest, made.seed, made.origin):
+                raise SessionConflict(f"session {made.id} exists with another environment, seed or log")
+            self._touch(found)
+            return found.id
+        if len(self._sessions) >= self.settings.sessions:
+            raise Overloaded(f"{self.settings.sessions} sessions are open", RETRY)
+        self._sessions[made.id] = made
+        if made.lease is not None:
+            self._touch(made)
+            heapq.heappush(self._leases, (made.expires, made.id))
+            if self._lease_timer is None:
+                self._lease_timer = self._loop.call_later(LEASE_LOOK, self._look_at_leases)
+        return made.id
+
+    def _touch(self, session: Session) -> None:
+        if session.lease is not None:
+            session.expires = self._loop.time() + session.lease
+
+    def _look_at_leases(self) -> None:
+        now = self._loop.time()
+        while self._leases and self._leases[0][0] <= now:
+            _, name = heapq.heappop(self._leases)
+            session = self._sessions.get(name)
+            if session is None or session.lease is None:
+                continue
+            if session.expires > now:
+                heapq.heappush(self._leases, (session.expires, name))
+            else:
+                self.calls.count("expired")
+                self._end(session)
+        self._lease_timer = self._loop.call_later(LEASE_LOOK, self._look_at_leases) if self._leases else None
 
     def submit(
         self, session: str, seq: int, tool: str, arguments: dict[str, Any], deadline: float | None, done: Callable[[CallResult], None]
@@ -67,19 +173,60 @@ class Engine:
 
         ``deadline`` is a value of ``loop.time()``. A call that has not started by then is answered ``overloaded``.
         """
-        raise NotImplementedError
+        found = self._sessions.get(session)
+        if found is None:
+            done(failure("session_lost", "the session was closed"))
+            return
+        if found.lease is not None:
+            self._touch(found)
+        self._submit(found, Pending(seq, payload_of(tool, arguments) or b"", deadline or 0.0, done), tool, arguments)
+
+    def _submit(self, session: Session, pending: Pending, tool: str, arguments: dict[str, Any]) -> None:
+        known = session.results.get(pending.seq)
+        if known is not None:
+            if known.body != pending.body:
+                raise SequenceConflict(f"session {session.id}: call {pending.seq} was made before with another tool or other arguments")
+            if known.result is not None and not known.waiting:
+                pending.done[0](known.result)
+            else:
+                known.done += pending.done
+            return
+        if self.calls.pending >= self.settings.queue or len(session.queue) >= self.settings.session_queue:
+            self.calls.count("overloaded")
+            pending.done[0](failure("overloaded", "too many calls wait", retry_after=RETRY))
+            return
+        pending.result = _refused(session.bundle, pending.body, tool, arguments)
+        session.results[pending.seq] = pending
+        self.calls.add(session, pending)
+        if not self._dirty:
+            self._loop.call_soon(self.flush)
+        self._dirty.append(session)
 
     def flush(self) -> None:
         """Write queued calls to their sessions now instead of at the loop's next turn; a server calls it after a request."""
-        raise NotImplementedError
+        dirty, self._dirty = self._dirty, []
+        for session in dirty:
+            if session.queue:
+                self.calls.pump(session)
 
     def fork(self, session: str, new: str | None, upto: int | None) -> str:
         """Open a session with the log of another up to call number ``upto`` inclusive; KeyError for an unknown session."""
-        raise NotImplementedError
+        found = self._sessions[session]
+        made = Session(new or secrets.token_hex(16), found.bundle, found.seed, found.lease)
+        made.give((one.body, one.result.outcome, one.result.text) for one in found.log if one.result and (upto is None or one.seq <= upto))
+        self.calls.count("branches")
+        return self._admit(made)
 
     def renew(self, sessions: Sequence[str]) -> list[str]:
         """Renew leases; return the sessions that are unknown."""
-        raise NotImplementedError
+        unknown = []
+        for name in sessions:
+            found = self._sessions.get(name)
+            if found is None:
+                unknown.append(name)
+            else:
+                self._touch(found)
+        return unknown
 
     async def open(self, environment: str, seed: int) -> str:
         """Start a session; its process is forked at its first call."""
@@ -87,19 +234,111 @@ class Engine:
 
     async def call(self, session: str, seq: int, tool: str, arguments: dict[str, Any]) -> CallResult:
         """Run one call, or return what the same call gave before."""
-        raise NotImplementedError
+        answer: asyncio.Future[CallResult] = self._loop.create_future()
+
+        def done(result: CallResult) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        self.submit(session, seq, tool, arguments, None, done)
+        return await answer
 
     async def call_many(self, session: str, first: int, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[CallResult]:
         """Run calls in order; stop after the first limit or loss."""
-        raise NotImplementedError
+        found = self._sessions.get(session)
+        if found is None:
+            return [failure("session_lost", "the session was closed")]
+        self._touch(found)
+        batch, answer, results = Batch(), self._loop.create_future(), []
+        left = len(calls)
+
+        def done(result: CallResult) -> None:
+            results.append(result)
+            if len(results) == left and not answer.done():
+                answer.set_result(None)
+
+        try:
+            for seq, (tool, arguments) in enumerate(calls, start=first):
+                pending = Pending(seq, payload_of(tool, arguments) or b"", 0.0, done)
+                pending.batch = batch
+                self._submit(found, pending, tool, arguments)
+        except SequenceConflict:
+            batch.stopped = True
+            raise
+        if left:
+            await answer
+        return list(_up_to_stop(results))
 
     async def close(self, session: str) -> None:
         """End a session; unknown sessions are ignored."""
-        raise NotImplementedError
+        found = self._sessions.get(session)
+        if found is not None:
+            self._end(found)
+
+    def _end(self, session: Session) -> None:
+        del self._sessions[session.id]
+        if session.busy or session.queue:
+            self.calls.give_up(session, failure("session_lost", "the session was closed"))
+        else:
+            self.calls.rooms.drop(session, kill=False)
+
+    def pids(self) -> dict[str, int]:
+        """Return session → id of its live process, as far as known."""
+        return {name: one.process.pid for name, one in self._sessions.items() if one.process is not None and one.process.pid}
+
+    def user_of_next(self) -> int:
+        """Return the user id that the next process gets, -1 in the variant ``shared``."""
+        return self.calls.rooms.next_user()
 
     def counts(self) -> dict[str, float]:
-        """Return figures for metrics, gauges and totals alike."""
-        raise NotImplementedError
+        """Return figures for metrics: gauges by plain names, totals since the start by names that end in ``_total``."""
+        rooms = self.calls.rooms
+        return {
+            "sessions": len(self._sessions),
+            "environments": len(self._bundles),
+            "zygotes": len(rooms.zygotes),
+            "zygote_bytes": sum(zygote.memory for zygote in rooms.zygotes.values()),
+            "processes": rooms.live,
+            "busy": len(rooms.running),
+            "calls_pending": self.calls.pending,
+            "sessions_waiting": len(self.calls.line),
+            "forks_total": rooms.forks,
+            "base_zygotes_total": rooms.started,
+            **{f"{name}_total": count for name, count in sorted(self.calls.totals.items())},
+        }
+
+
+def _up_to_stop(results: list[CallResult]) -> Iterator[CallResult]:
+    for result in results:
+        if result is STOPPED:
+            return
+        yield result
+        if not result.trusted or result.outcome.startswith("limit_"):
+            return
+
+
+def _refused(bundle: Bundle, body: bytes, tool: str, arguments: dict[str, Any]) -> CallResult | None:
+    """Return the result of a call that no process needs to see."""
+    if not body:
+        return failure("invalid_args", "the arguments are not JSON")
+    check = bundle.checks.get(tool)
+    if check is None:
+        return failure("unknown_tool", f"unknown tool {tool}")
+    fault = check.fault(arguments)
+    if fault is None and len(body) > ARGUMENTS:
+        fault = f"the arguments are longer than {ARGUMENTS} bytes"
+    return failure("invalid_args", fault) if fault else None
+
+
+def _given(bundle: Bundle, log: Sequence[LogEntry]) -> Iterator[tuple[bytes, CallOutcome, str]]:
+    """Check a log that came with a request; BadInput names the entry that cannot have happened."""
+    for number, (tool, arguments, outcome, text) in enumerate(log):
+        if outcome not in APPLIED:
+            continue
+        body = payload_of(tool, arguments) or b""
+        if _refused(bundle, body, tool, arguments) is not None:
+            raise BadInput(f"log[{number}]", "BadInput", f"{tool} cannot have been called like this")
+        yield body, outcome, text  # type: ignore[misc]
 
 
 @asynccontextmanager

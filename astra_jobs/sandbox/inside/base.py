@@ -1,0 +1,89 @@
+"""The base zygote: exec'd, never forked from the asyncio process; imports once and forks a zygote an environment.
+
+The standard library only, so that it stays small and a fork copies few pages. It lowers itself before its first fork:
+capabilities, no new privileges, the zygotes' filter. Its only argument is the settings as JSON.
+"""
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import warnings
+from typing import Any
+
+from astra_jobs.sandbox.inside import environment, limits, seccomp
+from astra_jobs.sandbox.inside.clock import Chance, Clock
+from astra_jobs.sandbox.inside.forker import Forker, address_space
+from astra_jobs.sandbox.inside.frames import FAILED, HELLO
+from astra_jobs.sandbox.inside.modules import WARM
+
+
+class Base(Forker):
+    """Forks environment zygotes; a child gets its control socket and a file with its tools."""
+
+    def __init__(self, control: socket.socket, settings: dict[str, Any], clock: Clock, chance: Chance) -> None:
+        super().__init__(control)
+        self.settings = settings
+        self.clock = clock
+        self.chance = chance
+
+    def child(self, value: int, user: int, descriptors: list[int]) -> None:
+        """Become an environment zygote."""
+        self.control.close()
+        os.close(self.woken)
+        os.close(self.waker)
+        limits.die_with(self.pid)
+        environment.main(descriptors[0], descriptors[1], self)
+
+
+def warm() -> None:
+    """Import what sessions may use, and let nothing be found later."""
+    for name in WARM:
+        importlib.import_module(name)
+    "".encode("idna")
+    sys.path[:] = []
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "PathFinder" not in repr(finder)]
+    warnings.simplefilter("ignore")
+
+
+def main() -> None:
+    """Warm the interpreter, lower its rights, and serve the control socket."""
+    settings: dict[str, Any] = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
+    warm()
+    del sys.argv[1:]
+    os.environ.clear()  # noqa: TID251 - nothing of it is read; sessions shall find it empty
+    chance, clock = Chance(), Clock(settings["epoch"])
+    chance.install()
+    clock.install()  # once for all; nothing in a zygote asks for the time
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a session that spent its CPU time; set once, inherited by all
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle; it closes the socket
+    base = Base(control, settings, clock, chance)
+    try:
+        lower(settings)
+    except OSError as error:
+        base.send(FAILED, 0, error.errno or 0)
+        return
+    size = address_space()
+    gc.collect()
+    gc.freeze()
+    base.send(HELLO, 0, size)
+    base.run()
+
+
+def lower(settings: dict[str, Any]) -> None:
+    """Give up rights for good; OSError where the system has no such filter."""
+    settings["filter"] = seccomp.program(settings["walls"], zygote=False)
+    limits.adopt()
+    if settings["walls"]["privileges"]:
+        limits.bound_capabilities()
+    seccomp.install(seccomp.program(settings["walls"], zygote=True))
+    if settings["walls"]["dumpable"]:
+        limits.hide()
+
+
+if __name__ == "__main__":
+    main()

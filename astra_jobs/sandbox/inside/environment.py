@@ -1,0 +1,78 @@
+"""An environment's zygote: compiles the tools' sources and forks a session at each command.
+
+No tool code runs here: a session executes a tool's module body at the tool's first call. Compiling is bounded in time
+and memory, since the sources are untrusted too.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+from types import CodeType
+from typing import TYPE_CHECKING
+
+from astra_jobs.sandbox.inside import limits, session
+from astra_jobs.sandbox.inside.encode import describe
+from astra_jobs.sandbox.inside.forker import Forker
+from astra_jobs.sandbox.inside.frames import HELLO
+
+if TYPE_CHECKING:
+    from astra_jobs.sandbox.inside.base import Base
+
+COMPILE_SECONDS = 10.0
+COMPILE_MEMORY = 1 << 30
+FALLBACK_BYTES = 4 << 20
+"""What a zygote is taken to cost where the system does not tell."""
+
+
+class EnvironmentZygote(Forker):
+    """Forks sessions; a child gets its socket."""
+
+    def __init__(self, control: socket.socket, base: "Base", digest: str, codes: dict[str, CodeType | bytes]) -> None:
+        super().__init__(control)
+        self.base = base
+        self.digest = digest
+        self.codes = codes
+
+    def child(self, value: int, user: int, descriptors: list[int]) -> None:
+        """Become a session."""
+        os.dup2(descriptors[0], session.SOCKET)
+        os.closerange(session.SOCKET + 1, max(64, self.control.fileno(), self.waker, descriptors[0]) + 1)
+        limits.enclose(self.base.settings, user, self.pid)
+        self.base.chance.key(f"{self.digest}/{value}")
+        session.main(self.base.settings, self.codes, self.base.clock)
+
+
+def compiled(name: str, source: str) -> CodeType | bytes:
+    """Return a tool's code, or what is wrong with its source as a session tells it."""
+    try:
+        return compile(source, f"<{name}>", "exec", dont_inherit=True)
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - whatever the compiler says of untrusted text
+        return describe(error)
+
+
+def private_bytes() -> int:
+    """Return the memory that this process does not share with the base zygote."""
+    try:
+        with open("/proc/self/smaps_rollup", encoding="ascii") as file:
+            return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Private_"))
+    except (OSError, ValueError, IndexError):
+        return FALLBACK_BYTES
+
+
+def main(control: int, tools: int, base: "Base") -> None:
+    """Compile the tools of a file of JSON, then serve the control socket."""
+    resource.setrlimit(resource.RLIMIT_AS, (COMPILE_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    with os.fdopen(tools, "rb") as file:
+        loaded = json.load(file)
+    signal.setitimer(signal.ITIMER_PROF, COMPILE_SECONDS)
+    codes = {name: compiled(name, source) for name, source in loaded["tools"].items()}
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    zygote = EnvironmentZygote(socket.socket(fileno=control), base, loaded["digest"], codes)
+    del loaded
+    gc.collect()
+    gc.freeze()
+    zygote.send(HELLO, 0, private_bytes())
+    zygote.run()

@@ -1,0 +1,171 @@
+"""One session: executes an environment's tools and answers calls until its socket closes.
+
+From the filter on, this process is untrusted: a tool can replace anything in it. The CPU limit is a profiling timer whose
+signal is left at its default action, so that the kernel ends the process and no Python handler can swallow it; a tool
+that disarms it meets the supervisor's watchdog.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+from astra_jobs.sandbox.inside import seccomp
+from astra_jobs.sandbox.inside.clock import CPU, MONOTONIC, Clock
+from astra_jobs.sandbox.inside.encode import Unfit, check, describe, encode
+from astra_jobs.sandbox.inside.frames import EXPIRED, LIMIT_MEMORY, LIMIT_OUTPUT, OK, REPLY, REQUEST, TOOL_ERROR
+
+SOCKET = 3
+RECURSION = 1000
+DIGITS = 4300
+COLLECT = 64
+"""Calls between two collections of garbage."""
+_CHUNK = 1 << 16
+
+Answer = tuple[int, bytes]
+
+
+class Nowhere:
+    """What tools print to: takes everything, keeps nothing."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def write(self, text: str) -> int:
+        """Pretend to have written."""
+        return len(text)
+
+    def read(self, size: int = -1) -> str:
+        """Have nothing to read."""
+        return ""
+
+    readline = read
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def isatty(self) -> bool:
+        """Be no terminal."""
+        return False
+
+
+class Tools:
+    """The loaded tools of one environment; each has a module namespace of its own."""
+
+    def __init__(self, settings: Mapping[str, Any], codes: dict[str, CodeType | bytes]) -> None:
+        walls = settings["walls"]
+        self.output: int = settings["output"] if walls["output"] else 1 << 25
+        self.exact: bool = walls["encoder"]
+        self.codes = codes
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Load a tool at its first call."""
+        code = self.codes[name]
+        if isinstance(code, bytes):
+            raise Uncompiled(code)
+        namespace: dict[str, Any] = {"__name__": f"tool_{name}", "__builtins__": __builtins__}
+        exec(code, namespace)  # noqa: S102 - running tool code is what a session is for
+        found = namespace.get(name)
+        if not callable(found):
+            raise Unfit(f"the code defines no function {name}")
+        self.functions[name] = found
+        return found  # type: ignore[no-any-return]
+
+    def run(self, name: str, arguments: dict[str, Any]) -> Answer:
+        """Run one call; return its outcome with the value's JSON text, or with an error message."""
+        try:
+            value = (self.functions.get(name) or self.function(name))(**arguments)
+            if self.exact:
+                check(value)
+                text = encode(value)
+            else:
+                text = json.dumps(value)
+            body = text.encode()
+        except MemoryError:
+            return LIMIT_MEMORY, b"out of memory"
+        except Uncompiled as error:
+            return TOOL_ERROR, error.said
+        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result, SystemExit included
+            return TOOL_ERROR, describe(error)
+        if len(text) > self.output:
+            return LIMIT_OUTPUT, f"the result is longer than {self.output} characters".encode()
+        return OK, body
+
+
+class Uncompiled(Exception):
+    """A tool whose source the compiler refused; holds what it said."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__(said)
+        self.said = said
+
+
+def _receive(buffer: bytes, count: int) -> bytes:
+    """Read on until a buffer holds so many bytes; leave the process when the supervisor has gone."""
+    while len(buffer) < count:
+        part = os.read(SOCKET, max(_CHUNK, count - len(buffer)))
+        if not part:
+            os._exit(0)
+        buffer = buffer + part if buffer else part
+    return buffer
+
+
+def _send(data: bytes) -> None:
+    while data:
+        data = data[os.write(SOCKET, data) :]
+
+
+def _before(walls: Mapping[str, bool], seconds: float) -> Callable[[], None]:
+    """Return what is put back before every call: the CPU timer, no collection within a call, recursion and digit limits."""
+    steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [(gc.disable, ())]
+    if walls["recursion"]:
+        steps += [(sys.setrecursionlimit, (RECURSION,)), (sys.set_int_max_str_digits, (DIGITS,))]
+    if walls["cpu"]:
+        steps.append((signal.setitimer, (signal.ITIMER_PROF, seconds)))
+
+    def put() -> None:
+        for function, values in steps:
+            function(*values)
+
+    return put
+
+
+def _quiet() -> None:
+    nowhere: Any = Nowhere()
+    sys.stdin = sys.stdout = sys.stderr = sys.__stdin__ = sys.__stdout__ = sys.__stderr__ = nowhere  # type: ignore[misc]
+
+
+def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock: Clock) -> None:
+    """Serve one session on its socket."""
+    _quiet()
+    tools = Tools(settings, codes)
+    prepare, timer, collect = _before(settings["walls"], settings["seconds"]), signal.setitimer, gc.collect
+    loads, cpu, monotonic, head = json.loads, CPU, MONOTONIC, REQUEST.size
+    buffer, calls, refused = b"", 0, -1
+    seccomp.install(settings["filter"])
+    while True:
+        buffer = _receive(buffer, head)
+        length, number, turn, deadline = REQUEST.unpack_from(buffer)
+        buffer = _receive(buffer, head + length)
+        tool, arguments = loads(buffer[head : head + length])
+        buffer = buffer[head + length :]
+        if turn == refused or (deadline and monotonic() > deadline):
+            refused = turn
+            _send(REPLY.pack(0, number, EXPIRED, 0))
+            continue
+        clock.at_call(calls)
+        calls += 1
+        start = cpu()
+        prepare()
+        code, text = tools.run(tool, arguments)
+        timer(signal.ITIMER_PROF, 0)
+        _send(REPLY.pack(len(text), number, code, int((cpu() - start) * 1e6)) + text)
+        if code >= LIMIT_MEMORY:
+            os._exit(0)
+        if not calls % COLLECT:
+            collect()

@@ -1,0 +1,347 @@
+"""Running calls: queues, replies, replay, and what becomes of a call whose process ended.
+
+A call that meets a limit, or ends its process, leaves no trace: the next one finds a fresh process that replayed the
+log. A process or zygote that died for other reasons is replaced once a call; what dies again is ``session_lost``. After
+a call that infrastructure lost, those behind it are not run either, or the session's order would change.
+"""
+
+import asyncio
+import heapq
+import itertools
+import signal
+from collections import deque
+from os import WIFSIGNALED, WTERMSIG
+
+from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY
+from astra_jobs.sandbox.pool.process import Process
+from astra_jobs.sandbox.pool.records import APPLIED, Pending, Session, failure
+from astra_jobs.sandbox.pool.rooms import STILLBORN, NoBase, Rooms
+from astra_jobs.sandbox.pool.settings import PoolSettings
+from astra_jobs.sandbox.pool.watchdog import Watchdog
+from astra_jobs.sandbox.protocol import CallResult
+
+CPU_SIGNALS = frozenset({signal.SIGPROF, signal.SIGXCPU})
+FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+"""Signals that a tool cannot send itself behind its walls: somebody else ended the process."""
+ATTEMPTS = 2
+TICK = 0.02
+RETRY = 0.25
+"""Seconds after which an overloaded call may be tried again."""
+CLOCKS = 0.01
+"""Seconds by which the loop's cached time may be behind."""
+STOPPED = failure("overloaded", "an earlier call of its batch met a limit or was lost")
+
+
+class Calls:
+    """Runs the calls of all sessions. Implements ``rooms.Owner``."""
+
+    def __init__(self, settings: PoolSettings, users: range | None) -> None:
+        self.settings = settings
+        self.rooms = Rooms(settings, self, users)
+        self.watchdog = Watchdog(settings)
+        self.line: deque[Session] = deque()
+        self.pending = 0
+        """Calls that wait or run."""
+        self.totals: dict[str, int] = {}
+        self._deadlines: list[tuple[float, int, Session, Pending]] = []
+        self._order = itertools.count()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._admitting = False
+
+    def count(self, name: str) -> None:
+        """Add one to a total."""
+        self.totals[name] = self.totals.get(name, 0) + 1
+
+    # -- in
+
+    def add(self, session: Session, pending: Pending) -> None:
+        """Queue a call; ``pump`` sends it."""
+        self.pending += 1
+        session.queue.append(pending)
+        if pending.deadline:
+            heapq.heappush(self._deadlines, (pending.deadline, next(self._order), session, pending))
+
+    def pump(self, session: Session) -> None:
+        """Send what waits in a session's queue, as far as there is room."""
+        if not session.busy:
+            self._answer_heads(session)
+            if not session.queue or session.in_line or not self._entered(session):
+                return
+        process = session.process
+        if process is None or process.gone:
+            return
+        calls = self._fill(session, process)
+        if calls:
+            process.send(calls, session.turn)
+        if not process.inflight:
+            self.rooms.leave(session)
+            self.room()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _fill(self, session: Session, process: Process) -> list[Pending]:
+        """Take what a process may be sent now: first the history that it has not seen, then calls that wait."""
+        calls: list[Pending] = []
+        room = process.room
+        for pending in session.log[process.replayed : process.replayed + room]:
+            if pending.result is not None:
+                pending.expected = pending.result.outcome, pending.result.text
+            calls.append(pending)
+        process.replayed += len(calls)
+        while session.queue and len(calls) < room:
+            pending = session.queue.popleft()
+            if pending.batch is not None and pending.batch.stopped:
+                self._settle(session, pending, STOPPED)
+            else:
+                calls.append(pending)
+        return calls
+
+    def _answer_heads(self, session: Session) -> None:
+        """Answer the calls at a queue's head that need no process."""
+        queue = session.queue
+        while queue:
+            head = queue[0]
+            if head.batch is not None and head.batch.stopped:
+                result = STOPPED
+            elif head.result is not None:
+                result = head.result
+            elif self.rooms.stillborn.get(session.bundle.digest, 0) >= STILLBORN:
+                result = failure("tool_error", "the environment's sources end their compiler")
+            else:
+                return
+            queue.popleft()
+            self._settle(session, head, result)
+
+    def _entered(self, session: Session) -> bool:
+        try:
+            if self.rooms.enter(session):
+                return True
+        except NoBase:
+            self.give_up(session, failure("infra_error", "the sandbox's zygotes died too often"))
+            return False
+        except OSError as error:
+            self.give_up(session, failure("infra_error", f"the sandbox could not make a process: {error.strerror}"))
+            return False
+        session.in_line = True
+        self.line.append(session)
+        return False
+
+    def room(self) -> None:
+        """Let sessions that wait go on."""
+        if self._admitting:
+            return
+        self._admitting = True
+        try:
+            while self.line:
+                session = self.line.popleft()
+                session.in_line = False
+                waiting = len(self.line)
+                self.pump(session)
+                if session.in_line and len(self.line) > waiting:
+                    self.line.rotate(1)
+                    return
+        finally:
+            self._admitting = False
+
+    # -- out
+
+    def _settle(self, session: Session, pending: Pending, result: CallResult) -> None:
+        """Give a call its result."""
+        self.pending -= 1
+        self.count(result.outcome)
+        if result is STOPPED or not result.trusted:
+            session.results.pop(pending.seq, None)
+        else:
+            pending.result = result
+        if not result.state:
+            result.state = session.state.hex() if result is not STOPPED else ""
+        if pending.batch is not None and result.outcome not in APPLIED and (result.outcome.startswith("limit_") or not result.trusted):
+            pending.batch.stopped = True
+        pending.waiting = False
+        waiting, pending.done = pending.done, []
+        for done in waiting:
+            done(result)
+
+    def answered(self, process: Process, pending: Pending, code: int, cpu: int, text: str) -> None:
+        """Take a well-formed reply."""
+        session, now = process.session, self._loop.time()
+        elapsed, process.since = now - process.since, now
+        process.cpu_mark = process.look = None
+        if pending.expected is not None:
+            same, pending.expected = pending.expected == (CODES[code], text), None
+            if not same:
+                self.give_up(session, failure("session_lost", "a replayed call gave another result; the tool does not repeat itself"))
+                return
+        elif code == EXPIRED:
+            if not self._may_expire(session, pending):
+                process.inflight.appendleft(pending)
+                self.breached(process)
+                return
+            session.turn = (pending.turn + 1) & 0xFFFFFFFF
+            self._settle(session, pending, failure("overloaded", "the call's deadline passed in the queue", retry_after=RETRY))
+        else:
+            result = CallResult(CODES[code], text=text, cpu_seconds=min(cpu / 1e6, elapsed + 1))  # type: ignore[arg-type]
+            if code >= LIMIT_MEMORY:
+                self._retire(process)
+            else:
+                session.append(pending, result.outcome, text)
+                process.replayed = len(session.log)
+            self._settle(session, pending, result)
+        self._after(process)
+
+    def _may_expire(self, session: Session, pending: Pending) -> bool:
+        refused_before = pending.turn != session.turn
+        return refused_before or (pending.deadline != 0 and self._loop.time() + CLOCKS >= pending.deadline)
+
+    def _after(self, process: Process) -> None:
+        """Go on with a session after an answer."""
+        session, inflight = process.session, process.inflight
+        if process.gone:
+            self.pump(session)
+            self.room()
+            return
+        while inflight and inflight[0].result is not None and inflight[0].expected is None:
+            head = inflight.popleft()
+            assert head.result is not None
+            self._settle(session, head, head.result)
+        if session.queue or process.replayed < len(session.log):
+            if 2 * len(inflight) <= process.room:
+                self.pump(session)
+        elif not inflight:
+            self.rooms.leave(session)
+            if self.line:
+                self.room()
+
+    def _retire(self, process: Process) -> None:
+        """End a process after a limit; what it had not begun waits again."""
+        self.count("retired")
+        session = process.session
+        self.rooms.drop(session, kill=True)
+        self._requeue(process)
+
+    def _requeue(self, process: Process) -> None:
+        session = process.session
+        for pending in reversed(process.inflight):
+            if pending.expected is not None:
+                pending.expected = None
+            else:
+                pending.number = 0
+                session.queue.appendleft(pending)
+        process.inflight.clear()
+
+    def give_up(self, session: Session, result: CallResult) -> None:
+        """Answer every call of a session alike, and end its process."""
+        process = session.process
+        self.rooms.drop(session, kill=True)
+        if process is not None:
+            self._requeue(process)
+        waiting, session.queue = list(session.queue), deque()
+        for pending in waiting:
+            self._settle(session, pending, pending.result or CallResult(result.outcome, None, result.text, 0.0, "", result.retry_after))
+        self.room()
+
+    # -- ends
+
+    def _verdict(self, process: Process) -> CallResult | None:
+        """Name a call's outcome by how its process ended; None where the tool did not do it."""
+        status = process.status
+        if status is None or status < 0:
+            return None
+        if WIFSIGNALED(status):
+            by = WTERMSIG(status)
+            if by in CPU_SIGNALS:
+                seconds = self.settings.limits.seconds
+                return failure("limit_time", f"the call used more than {seconds:g} s of CPU", seconds)
+            return None if by in FROM_OUTSIDE else failure("tool_error", f"the tool crashed its process (signal {by})")
+        return failure("tool_error", "the tool ended its process")
+
+    def exited(self, process: Process) -> None:
+        """Name the outcome of a call whose process ended."""
+        while process.readable():
+            pass
+        if process.gone:
+            return
+        result = self._verdict(process)
+        self._ended(process, result)
+
+    def lost(self, process: Process) -> None:
+        """Try the calls of a process again that ended with its zygote."""
+        self._ended(process, None)
+
+    def _ended(self, process: Process, result: CallResult | None) -> None:
+        session = process.session
+        head = process.inflight[0] if process.inflight else None
+        if head is not None and result is not None and head.expected is not None:
+            if head.expected == (result.outcome, result.text):
+                session.log.remove(head)  # a call that ended its process then, as now: it is no part of the history
+                session.given -= head.seq < 0
+                result, head.attempts = None, -1
+            else:
+                result = None
+        elif head is not None and result is not None:
+            process.inflight.popleft()
+        self.rooms.drop(session, kill=True)
+        self._requeue(process)
+        if head is not None and result is not None:
+            self._settle(session, head, result)
+        elif session.queue and (head is None or head.attempts >= 0) and process.since:
+            self._again(session)
+        self.pump(session)
+        self.room()
+
+    def _again(self, session: Session) -> None:
+        first = session.queue[0]
+        first.attempts += 1
+        self.count("lost")
+        if first.attempts >= ATTEMPTS:
+            self.give_up(session, failure("session_lost", "the session's process was lost again and again"))
+
+    def breached(self, process: Process) -> None:
+        """End a process that broke the protocol; the call it should have answered failed."""
+        self.count("breaches")
+        self._kill(process, failure("tool_error", "the tool broke its session's protocol"))
+
+    def hung_up(self, process: Process) -> None:
+        """Give a busy process a moment to end; an idle one has nothing to say."""
+        if not process.inflight:
+            self.rooms.drop(process.session, kill=True)
+            self.pump(process.session)
+
+    def _kill(self, process: Process, result: CallResult) -> None:
+        self.count("kills")
+        if not result.trusted:
+            self.give_up(process.session, result)
+            return
+        process.status = None
+        self._ended(process, result)
+
+    # -- time
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for session in list(self.rooms.running.values()):
+            process = session.process
+            verdict = self.watchdog.judge(process, now) if process is not None else None
+            if process is not None and verdict is not None:
+                self._kill(process, failure(verdict.outcome, verdict.message))  # type: ignore[arg-type]
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, session, pending = heapq.heappop(self._deadlines)
+            if pending.result is None and not pending.number and pending in session.queue:
+                self._expire(session, pending)
+        if (self.rooms.running or self.line) and self._timer is None:
+            self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _expire(self, session: Session, pending: Pending) -> None:
+        at = session.queue.index(pending)
+        late = [session.queue.pop() for _ in range(len(session.queue) - at)]
+        for one in reversed(late):
+            self._settle(session, one, one.result or failure("overloaded", "the call's deadline passed in the queue", retry_after=RETRY))
+
+    async def stop(self) -> None:
+        """End every process; sessions are given up by the engine."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._deadlines.clear()
+        await self.rooms.stop()

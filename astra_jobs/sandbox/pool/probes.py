@@ -1,0 +1,122 @@
+"""Proof, at start, that the walls hold here: a session tries what each of them forbids.
+
+A kernel without seccomp, a container that withholds a capability, an emulated system that only pretends: all show here,
+and the pool refuses to start instead of running tools behind a wall that is not there.
+"""
+
+from typing import TYPE_CHECKING
+
+from astra_jobs.api.errors import Transient
+from astra_jobs.sandbox.inside.syscalls import numbers
+from astra_jobs.sandbox.pool.errors import WallMissing
+from astra_jobs.sandbox.protocol import ToolCode
+
+if TYPE_CHECKING:
+    from astra_jobs.sandbox.pool.engine import Engine
+
+SOURCE = '''
+import _thread, ctypes, errno, mmap, os, resource, signal, socket
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+def call(number, *values):
+    """A raw system call: the error's name, or that it worked."""
+    ctypes.set_errno(0)
+    if LIBC.syscall(ctypes.c_long(number), *map(ctypes.c_long, values)) >= 0:
+        return "it worked"
+    return errno.errorcode.get(ctypes.get_errno(), "?")
+
+def deed(function, *values):
+    try:
+        function(*values)
+    except MemoryError:
+        return "ENOMEM"
+    except OSError as error:
+        return errno.errorcode.get(error.errno, "?")
+    except (RuntimeError, ValueError):  # what Python makes of EPERM for threads and limits
+        return "EPERM"
+    return "it worked"
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+def limits(kind, value):
+    return "EPERM" if max(resource.getrlimit(kind)) <= value else "the limit is not set"
+
+def probes(numbers, memory, user):
+    return {
+        "network": [deed(socket.socket), deed(socket.socketpair)],
+        "processes": [deed(fork), deed(os.execv, "/nowhere", ["x"])],
+        "threads": [deed(_thread.start_new_thread, fork, ())],
+        "signals": [deed(os.kill, os.getpid(), 0)],
+        "files_open": [deed(os.open, "/", 0), deed(os.stat, "/"), deed(os.listdir, "/")],
+        "files_change": [deed(os.unlink, "/nowhere/at/all"), deed(os.memfd_create, "x")],
+        "privileges": [
+            deed(os.setuid, os.getuid()), deed(resource.setrlimit, resource.RLIMIT_CORE, (0, 0)), call(numbers["prctl"], 39, 0, 0, 0, 0),
+        ],
+        "namespaces": [call(numbers["unshare"], 0), call(numbers["mount"], 0, 0, 0, 0, 0)],
+        "tracing": [call(numbers["process_vm_readv"], os.getpid(), 0, 0, 0, 0, 0)],
+        "kernel": [call(numbers["personality"], 0xFFFFFFFF), call(numbers["keyctl"], 0, 0, 0), call(numbers["bpf"], 99, 0, 0)],
+        "ipc": [call(numbers["shmget"], 0, 0, 0)],
+        "memory": [deed(mmap.mmap, -1, memory).replace("ENOMEM", "EPERM"), limits(resource.RLIMIT_AS, memory)],
+        "cpu": [
+            "EPERM" if signal.getitimer(signal.ITIMER_PROF)[0] > 0 else "no timer runs",
+            deed(signal.signal, signal.SIGPROF, signal.SIG_IGN),
+        ],
+        "file_size": [limits(resource.RLIMIT_FSIZE, 0)],
+        "descriptors": [limits(resource.RLIMIT_NOFILE, 16)],
+        "own_uid": ["EPERM" if user < 0 or set(os.getresuid()) == {user} else "the user id is shared"],
+        "dumpable": ["EPERM" if LIBC.prctl(3, 0, 0, 0, 0) == 0 else "it is dumpable"],
+    }
+
+def probe(walls, numbers, memory, user):
+    found = probes(numbers, memory, user)
+    for wall in walls:
+        for said in found[wall]:
+            if said != "EPERM":
+                return [wall, said]
+    return []
+'''
+"""Runs as a tool in a session of its own; gives the first wall that does not hold and what happened."""
+
+_TRIED = ("unshare", "mount", "process_vm_readv", "personality", "keyctl", "bpf", "shmget")
+_SCHEMA = {"type": "object", "properties": {}, "additionalProperties": True}
+MEND = "run it where the kernel allows this, or choose another isolation for the pool"
+PROVEN = (
+    "network", "processes", "threads", "signals", "files_open", "files_change", "privileges", "namespaces", "tracing", "kernel", "ipc",
+    "memory", "cpu", "file_size", "descriptors", "own_uid", "dumpable",
+)  # fmt: skip
+ATTEMPTS = 3
+
+
+def _numbers(machine: str) -> dict[str, int]:
+    column = 0 if machine == "x86_64" else 1
+    known = {name: number for wall in ("namespaces", "tracing", "kernel", "ipc") for name, number in numbers(wall, column).items()}
+    return {"prctl": (157, 167)[column], **{name: known[name] for name in _TRIED}}
+
+
+async def prove(engine: "Engine", machine: str) -> dict[str, str]:
+    """Return wall → evidence; raises WallMissing, or Transient when the probe itself could not run."""
+    walls = [wall for wall in PROVEN if getattr(engine.settings.walls, wall)]
+    environment = await engine.put([ToolCode(name="probe", parameters=_SCHEMA, code=SOURCE)])
+    session = engine.create(environment, 0)
+    try:
+        for seq in range(ATTEMPTS):
+            arguments = {
+                "walls": walls,
+                "numbers": _numbers(machine),
+                "memory": engine.settings.limits.memory_mib << 20,
+                "user": engine.user_of_next(),
+            }
+            result = await engine.call(session, seq, "probe", arguments)
+            if result.outcome == "ok":
+                break
+        else:
+            raise Transient("sandbox", "Failed", f"the sandbox's walls could not be proven: {result.outcome}: {result.text}")
+    finally:
+        await engine.forget(environment)
+    if result.value:
+        wall, happened = result.value
+        raise WallMissing(str(wall), f"a session's attempt gave: {happened}", MEND)
+    return dict.fromkeys(walls, "a session's attempt was refused")

@@ -1,0 +1,213 @@
+"""Room for processes: how many live and run, which make way, which user ids are free, and the zygotes they come from.
+
+An idle session's process makes way for a busy one's, a zygote that serves nobody for one that is needed; both come back
+by replay. Nothing busy is ever ended for room: who finds none waits.
+"""
+
+import itertools
+from collections import OrderedDict
+from typing import Any, Protocol
+
+from astra_jobs.sandbox.inside.frames import EXITED, FAILED, HELLO
+from astra_jobs.sandbox.pool.environment import Zygote
+from astra_jobs.sandbox.pool.link import Base
+from astra_jobs.sandbox.pool.process import Process, Watcher
+from astra_jobs.sandbox.pool.records import Bundle, Session
+from astra_jobs.sandbox.pool.settings import PoolSettings
+
+MIB = 1 << 20
+BASES = 5
+"""Base zygotes that may die in one pool's life before its calls are answered with infra_error."""
+STILLBORN = 2
+"""Times that a zygote may end while it compiles before the tools are to blame."""
+SIGKILL = 9
+NO_LIMIT = 1 << 25
+SHARED = -1
+
+
+class NoBase(Exception):
+    """Too many base zygotes have died."""
+
+
+class Owner(Watcher, Protocol):
+    """Whoever runs calls on the processes."""
+
+    def exited(self, process: Process) -> None:
+        """Learn that a process which was in use ended; ``status`` says how."""
+
+    def lost(self, process: Process) -> None:
+        """Learn that a process ended with its zygote."""
+
+    def room(self) -> None:
+        """Learn that there may be room again."""
+
+
+class Rooms:
+    """Zygotes and processes of a pool."""
+
+    def __init__(self, settings: PoolSettings, owner: Owner, users: range | None) -> None:
+        self.settings = settings
+        self.owner = owner
+        self.base: Base | None = None
+        self.started = 0
+        self.hello = 0
+        """Bytes of address space that the base zygote needs; 0 until it is ready."""
+        self.failed: int | None = None
+        """Error number with which the system refused the filter."""
+        self.zygotes: OrderedDict[str, Zygote] = OrderedDict()
+        self.idle: OrderedDict[str, Session] = OrderedDict()
+        self.running: dict[str, Session] = {}
+        self.stillborn: dict[str, int] = {}
+        self.live = 0
+        self.forks = 0
+        self._users = list(users) if users is not None else None
+        self._numbers = itertools.count(1)
+        self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
+        self._stopped = False
+
+    def start_base(self) -> Base:
+        """Return the live base zygote, starting one where there is none; raises NoBase."""
+        if self.base is None or self.base.control.closed:
+            if self.started == BASES or self._stopped:
+                raise NoBase
+            self.started += 1
+            self.base = Base(self._told(), self.settings.hash_seed, self._base_event, lambda: None)
+        return self.base
+
+    def _told(self) -> dict[str, Any]:
+        limits = self.settings.limits
+        return {
+            "seconds": limits.seconds,
+            "memory": limits.memory_mib * MIB,
+            "output": limits.output_chars,
+            "epoch": self.settings.epoch,
+            "walls": self.settings.walls._asdict(),
+        }
+
+    def _base_event(self, operation: bytes, number: int, value: int) -> None:
+        if operation == HELLO:
+            self.hello = max(value, 1)
+        elif operation == FAILED:
+            self.failed = value
+        elif operation == EXITED:
+            for zygote in self.zygotes.values():
+                if zygote.number == number and not zygote.ready and value != SIGKILL:
+                    digest = zygote.bundle.digest
+                    self.stillborn[digest] = self.stillborn.get(digest, 0) + 1
+
+    def enter(self, session: Session) -> bool:
+        """Give a session a process and count it as running; False when it has to wait. Raises NoBase."""
+        if len(self.running) >= self.settings.parallel:
+            return False
+        if session.process is None and not self._fork(session):
+            return False
+        process = session.process
+        assert process is not None
+        self.idle.pop(session.id, None)
+        self.running[session.id] = session
+        process.zygote.busy += 1
+        session.busy = True
+        return True
+
+    def leave(self, session: Session) -> None:
+        """Count a session as idle."""
+        if session.busy:
+            session.busy = False
+            del self.running[session.id]
+            if session.process is not None:
+                session.process.zygote.busy -= 1
+                self.idle[session.id] = session
+
+    def drop(self, session: Session, *, kill: bool) -> None:
+        """End a session's process; it may get another."""
+        process = session.process
+        if process is None:
+            return
+        self.leave(session)
+        self.idle.pop(session.id, None)
+        session.process = None
+        self.live -= 1
+        if kill:
+            process.kill()
+        else:
+            process.close()
+
+    def _fork(self, session: Session) -> bool:
+        while self.live >= self.settings.live or self._users == []:
+            if not self.idle or self._users == []:
+                return False
+            self.drop(next(iter(self.idle.values())), kill=False)
+        zygote = self._zygote(session.bundle)
+        if zygote is None:
+            return False
+        user = self._users.pop() if self._users is not None else SHARED
+        process = Process(session, zygote, next(self._numbers), user, self._characters)
+        process.attach(self.owner)
+        session.process = process
+        self.live += 1
+        self.forks += 1
+        return True
+
+    def _zygote(self, bundle: Bundle) -> Zygote | None:
+        """Return an environment's zygote; None when all others are busy and there is no room for one more."""
+        found = self.zygotes.get(bundle.digest)
+        if found is not None:
+            self.zygotes.move_to_end(bundle.digest)
+            return found
+        while self.zygotes and self._crowded():
+            if not self.retire_one():
+                return None
+        base = self.start_base()
+        zygote = self.zygotes[bundle.digest] = Zygote(base, next(self._numbers), bundle, self._exited, self._ended)
+        return zygote
+
+    def _crowded(self) -> bool:
+        most = self.settings.zygote_mib * MIB
+        return len(self.zygotes) >= self.settings.environments or sum(zygote.memory for zygote in self.zygotes.values()) >= most
+
+    def retire_one(self) -> bool:
+        """End the zygote that can best be missed; False when all have calls running."""
+        spare = [zygote for zygote in self.zygotes.values() if zygote.busy == 0]
+        empty = (zygote for zygote in spare if all(process.gone for process in zygote.processes.values()))
+        victim = next(empty, spare[0] if spare else None)
+        if victim is None:
+            return False
+        for process in list(victim.processes.values()):
+            if not process.gone:
+                self.drop(process.session, kill=False)
+        victim.retire()
+        return True
+
+    def _exited(self, process: Process) -> None:
+        self._free(process)
+        if not process.gone:
+            self.owner.exited(process)
+        self.owner.room()
+
+    def _free(self, process: Process) -> None:
+        if self._users is not None and process.user >= 0:
+            self._users.insert(0, process.user)
+
+    def _ended(self, zygote: Zygote) -> None:
+        if self.zygotes.get(zygote.bundle.digest) is zygote:
+            del self.zygotes[zygote.bundle.digest]
+        for process in list(zygote.processes.values()):
+            self._free(process)
+            if not process.gone:
+                self.owner.lost(process)
+        zygote.processes.clear()
+        self.owner.room()
+
+    def next_user(self) -> int:
+        """Return the user id that the next process gets."""
+        return self._users[-1] if self._users else SHARED
+
+    async def stop(self) -> None:
+        """End every process."""
+        self._stopped = True
+        for session in [*self.running.values(), *self.idle.values()]:
+            self.drop(session, kill=False)
+        for zygote in list(self.zygotes.values()):
+            zygote.retire()
+        if self.base is not None:
+            await self.base.stop()
