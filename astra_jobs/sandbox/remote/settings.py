@@ -1,0 +1,41 @@
+"""What a client of sandbox servers is told. Reads no environment variable and no file."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Isolation = Literal["gVisor", "Process"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the servers are, what was promised of them, and how patient a caller is. Times are seconds.
+
+    ``url`` is one URL or several; a host may be the name of a headless Service, which stands for all its addresses.
+    ``isolation`` is the least that the caller was promised: a server that does not show it is given no code.
+    """
+
+    url: str | tuple[str, ...]
+    key: str = field(repr=False)
+    isolation: Isolation
+    patience: float = 60.0
+    """A call, from the asking to the answer, with all that is tried again."""
+    lease: float = 300.0
+    """A server ends a session that it has not heard of for so long."""
+    batch_calls: int = 64
+    """Most calls, or new sessions, in one request."""
+    batch_bytes: int = 1 << 20
+    """Most bytes of arguments or logs in one request, unless one alone is longer."""
+    request: float = 30.0
+    """A request without an answer is asked again after this."""
+    silence: float = 5.0
+    """A request without an answer has its server looked at every so often."""
+    resolve: float = 5.0
+    """The host's name is looked up every so often."""
+    json: bool = False
+    """JSON in place of MessagePack."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Return the URLs, without a slash at their end."""
+        given = (self.url,) if isinstance(self.url, str) else self.url
+        return tuple(url.rstrip("/") for url in given)
