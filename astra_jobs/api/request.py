@@ -24,6 +24,16 @@ class StoreSettings(Model):
     endpoint: str | None = Field(default=None, description="S3 endpoint URL, for stores that are not AWS")
 
 
+class SandboxService(Model):
+    """The pool that runs a stage's tool code, where it is not run in the job's own process."""
+
+    urls: list[str] = Field(
+        min_length=1, description="http://HOST:PORT; the host is a headless Service, with one address for each pod that is ready"
+    )
+    key_file: str = Field(description="file with the key that the pool asks for, read-only in the job's pod")
+    isolation: str = Field(description="what the pool was promised to run in; one that does not show it is given no code")
+
+
 class StageRequest(Model):
     """One stage of one attempt of one run.
 
@@ -47,6 +57,9 @@ class StageRequest(Model):
     previous: list[Input] = Field(default_factory=list, description="artifacts of this attempt's earlier stages; role 'stage/shard'")
     store: StoreSettings
     isolation: str = Field(default="Process", description="what tool code runs in; Process on a laptop")
+    sandbox: SandboxService | None = Field(
+        default=None, description="where tool code runs; absent for Process, and for stages that call no tools"
+    )
 
     def key(self, shard: int) -> str:
         """Return the store key of what this stage makes: equal for a restarted, re-applied or reverted run."""

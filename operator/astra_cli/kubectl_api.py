@@ -22,6 +22,7 @@ from astra_operator.clusters.kubernetes_errors import Answer
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource, root
 from astra_operator.crdgen.names import NAMES
 from astra_operator.desired.naming import LABEL_UID
+from astra_operator.desired.sandbox import KINDS as POOL_KINDS
 from astra_operator.settings import TEAM_CONFIG
 
 FIELD_MANAGER = "kubectl-astra"
@@ -110,7 +111,7 @@ class Server:
         for run in runs:
             index.put(run, streamed=False)
         for resource in RESOURCES:
-            if resource.kind in NAMES:
+            if resource.kind in NAMES or resource.kind in POOL_KINDS:
                 continue
             query = {"labelSelector": f"{resource.selector},{LABEL_UID}={of['metadata']['uid']}"} if of and resource.selector else {}
             for item in self._items(resource, namespace, query):

@@ -4,6 +4,7 @@ from astra_jobs.api.request import Input
 from astra_operator.clusters.base import Object, format_time
 from astra_operator.frozen import Frozen, Live, attempt_digest, identity, input_digests, spec_model
 from astra_operator.resolve import Resolution
+from astra_operator.settings import TeamSettings
 from astra_operator.site import Site
 
 
@@ -41,8 +42,16 @@ def freeze(run: Object, live: Live, inputs: tuple[Input, ...], number: int, site
         inputs=list(inputs),
         store=site.team.store,
         isolation=site.team.isolation,
+        **_isolation(site.team),
         image=site.team.image,
         store_secret=site.team.store_secret,
         code_version=site.settings.installed,
         start_time=format_time(site.now),
     )
+
+
+def _isolation(team: TeamSettings) -> dict[str, str]:
+    """Return what else is frozen where tools run in a pool; nothing of it matters where they run in the job's process."""
+    if team.isolation == "Process":
+        return {}
+    return {"runtime_class": team.runtime_class, "network_policy": team.network_policy, "sandbox_image": team.sandbox_image or team.image}

@@ -22,6 +22,7 @@ from astra_operator.clusters.base import WORKLOADS, Object, parse_time
 from astra_operator.desired import naming
 from astra_operator.frozen import Frozen
 from astra_operator.pods import PodFact, newest, read_pod, succeeded
+from astra_operator.pools import Pool, pool_of, read_pools
 from astra_operator.stages import STAGES
 from astra_operator.workloads import WorkloadFact, read_workload
 
@@ -98,6 +99,13 @@ class Launch:
         return any(pod.alive for pod in (*self.pods, *self.replaced))
 
     @property
+    def goes_on(self) -> bool:
+        """Tell if it still has, or may get, processes, once it was given up; one that has stopped is kept for the logs of its pods."""
+        if self.job is not None and (self.job.failure is not None or self.job.complete) and self.itself:
+            return False  # the Job controller ends the other shards itself, and leaves the pod that failed
+        return self.alive or (self.job is not None and not self.pods)
+
+    @property
     def retries(self) -> int:
         """Return how often the shard that failed most was tried again; evictions and stops after a checkpoint do not count."""
         if self.end is not None:
@@ -119,12 +127,16 @@ class Launch:
 
 @dataclass(frozen=True)
 class Observation:
-    """What exists of a run. ``stale`` are objects of earlier attempts and of ended launches' workloads, to be removed."""
+    """What exists of a run. ``stale`` are objects of earlier attempts and of ended launches' workloads, to be removed.
+
+    ``pools`` are the sandbox pools of all attempts; which of them are still wanted is not known here.
+    """
 
     frozen: Frozen | None
     launches: tuple[Launch, ...]
     stale: tuple[Object, ...]
     newest_attempt: int = 0
+    pools: tuple[Pool, ...] = ()
 
     def of_stage(self, stage: str) -> list[Launch]:
         """Return a stage's launches, oldest first."""
@@ -135,12 +147,13 @@ def observe(children: Iterable[Object]) -> Observation:
     """Read the children of one run."""
     listed = sorted(children, key=lambda item: (item["kind"], item["metadata"]["name"]))
     queued = {ref["uid"]: item for item in listed if item["kind"] == "Workload" for ref in item["metadata"].get("ownerReferences", [])}
-    owned = [item for item in listed if item["kind"] != "Workload"]  # Kueue removes those with the workload
+    pools = read_pools(item for item in listed if pool_of(item))
+    owned = [item for item in listed if item["kind"] != "Workload" and not pool_of(item)]  # Kueue removes its own with the workload
     attempts = {
         number_of(item, naming.LABEL_ATTEMPT): item for item in owned if item["kind"] == "ConfigMap" and "attempt.json" in item["data"]
     }
     if not attempts:
-        return Observation(None, (), tuple(owned))
+        return Observation(None, (), tuple(owned), pools=pools)
     number = max(attempts)
     frozen = _read_frozen(attempts[number]["data"]["attempt.json"])
     current = [item for item in owned if number_of(item, naming.LABEL_ATTEMPT) == number and item is not attempts[number]]
@@ -152,7 +165,7 @@ def observe(children: Iterable[Object]) -> Observation:
         for item in current
         if item["kind"] != "ConfigMap" and last.get(_label(item, naming.LABEL_STAGE), -1) != number_of(item, naming.LABEL_RESTART)
     ]
-    return Observation(frozen, launches, tuple(stale), number)
+    return Observation(frozen, launches, tuple(stale), number, pools)
 
 
 def number_of(item: Object, label: str) -> int:

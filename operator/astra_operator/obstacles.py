@@ -11,10 +11,20 @@ KUEUE = ("kueue.x-k8s.io/v1beta2", "Workload")
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why the cluster does not let a step be taken: LauncherMissing, QueueMissing or Refused, and one line for people."""
+    """Why the cluster lets no step be taken: LauncherMissing, QueueMissing, SandboxRuntimeMissing, Refused; and a line for people."""
 
     reason: str
     message: str
+
+
+def missing_runtime(runtime_class: str, exists: Callable[[str], bool]) -> Obstacle | None:
+    """Return what a sandbox pool lacks before anything of it can be made; it never runs under another class, nor under none."""
+    if exists(runtime_class):
+        return None
+    message = (
+        f"there is no RuntimeClass {runtime_class}; install gVisor and make it, or name another as runtimeClass in ConfigMap astra-team"
+    )
+    return Obstacle("SandboxRuntimeMissing", message)
 
 
 def missing_software(workload: Object, serves: Callable[[str, str], bool]) -> Obstacle | None:

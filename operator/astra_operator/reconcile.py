@@ -13,19 +13,20 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
 from astra_operator.clusters.base import Cluster, Object, Refused, RunKey
-from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects, with_end
+from astra_operator.desired.launch import LaunchPlan, attempt_config, launch_objects, with_end
 from astra_operator.desired.naming import STACKS_ANNOTATION
+from astra_operator.desired.sandbox import pool_objects
 from astra_operator.frozen import read_live
 from astra_operator.observed import encode_end, observe
-from astra_operator.obstacles import Obstacle, missing_software
+from astra_operator.obstacles import Obstacle, missing_runtime, missing_software
 from astra_operator.resolve import Readers, resolve
 from astra_operator.restarts import Reports
 from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
 from astra_operator.site import Site
 from astra_operator.stacks import gather
 from astra_operator.status import status_of
-from astra_operator.steps import Mark, Open, Remove, Rest, Start, Step, next_step
-from astra_operator.view import View
+from astra_operator.steps import Forgo, Mark, Open, Remove, Rest, Serve, Start, Step, next_step
+from astra_operator.view import View, name_of
 
 ASKERS, ASKED_IN_TURN = 16, 4
 BLOCKED_SECONDS = 60.0
@@ -100,6 +101,8 @@ class Reconciler:
         one without its workload would count as a loss, so it goes again when the workload is refused. A run that was refused before asks
         by a dry run first.
         """
+        if isinstance(step, Serve):
+            return self._serve(view, step)
         first, rest = _makes(view, step)
         if first is None:
             self._end(view, step)
@@ -113,6 +116,15 @@ class Reconciler:
             if not self.cluster.apply([first], view.run):
                 return False
             return not rest or self._apply_to(first, rest, view.run)
+        except Refused as error:
+            return Obstacle("Refused", str(error))
+
+    def _serve(self, view: View, step: Serve) -> bool | Obstacle:
+        """Make or mend a sandbox pool. What of it is refused is made once it is allowed; what is there stays until then."""
+        assert step.plan.frozen.runtime_class, "a pool has a RuntimeClass"
+        try:
+            missing = missing_runtime(step.plan.frozen.runtime_class, self.cluster.has_runtime)
+            return missing or bool(self.cluster.apply(pool_objects(step.plan), view.run))
         except Refused as error:
             return Obstacle("Refused", str(error))
 
@@ -182,11 +194,6 @@ class Outcome:
         self.gone = gone
 
 
-def _name(run: Object) -> RunName:
-    metadata = run["metadata"]
-    return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])
-
-
 def _refused_before(view: View) -> bool:
     condition = view.stored.condition("Stalled")
     return condition is not None and condition.status == "True" and condition.reason == "Refused"
@@ -199,6 +206,9 @@ def _makes(view: View, step: Step) -> tuple[Object | None, list[Object]]:
     if isinstance(step, Start):
         request, workload = _launch(view, step)
         return request, [workload]
+    if isinstance(step, Forgo):
+        request, _ = _launch(view, step)
+        return with_end(request, encode_end(step.end)), []
     return None, []
 
 
@@ -206,12 +216,12 @@ def _attempt(view: View, step: Open) -> Object:
     assert view.resolution.inputs is not None, "an attempt opens with its inputs"
     assert isinstance(view.team, TeamSettings), "an attempt opens with settings"
     site = Site(view.team, view.settings, view.now)
-    return attempt_config(_name(view.run), attempts.freeze(view.run, view.live, view.resolution.inputs, step.number, site))
+    return attempt_config(name_of(view.run), attempts.freeze(view.run, view.live, view.resolution.inputs, step.number, site))
 
 
-def _launch(view: View, step: Start) -> tuple[Object, Object]:
+def _launch(view: View, step: Start | Forgo) -> tuple[Object, Object]:
     assert view.seen.frozen is not None, "a launch belongs to an attempt"
-    return launch_objects(_name(view.run), view.seen.frozen, LaunchPlan(step.stage, step.restart, view.spec, view.results))
+    return launch_objects(name_of(view.run), view.seen.frozen, LaunchPlan(step.stage, step.restart, view.spec, view.results))
 
 
 def _reporting(view: View) -> list[Object]:

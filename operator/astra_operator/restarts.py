@@ -18,6 +18,7 @@ from astra_jobs.api.v1alpha1.status import REASONS
 from astra_operator.clusters.base import format_time, parse_time
 from astra_operator.observed import Cause, End, Launch
 from astra_operator.pods import PodFact, succeeded
+from astra_operator.pools import Pool
 from astra_operator.settings import OperatorSettings
 from astra_operator.workloads import WorkloadFact
 
@@ -122,6 +123,17 @@ def spent(launches: Sequence[Launch], now: datetime) -> float:
 def suspend(launch: Launch, watch: Watch) -> End:
     """End a launch because the user asked for no pods."""
     return _end(launch, watch, Why("Suspended", False, "Suspended", ""))
+
+
+def pool_late(pool: Pool, watch: Watch) -> End | None:
+    """Return why a launch ends before it was made whose sandbox pool has not answered for longer than pods may wait to start."""
+    limit, waited = watch.limits.pending_deadline_seconds, pool.down(watch.now)
+    if limit is None or waited <= limit:
+        return None
+    trouble = pool.trouble(watch.now)
+    told = f"sandbox pool {pool.name} was not ready for more than {limit} s (limits.pendingDeadlineSeconds)"
+    message = f"{told}: {trouble.reason}: {trouble.message}" if trouble else told
+    return End(cause="PendingDeadline", reason="PendingDeadlineExceeded", message=message[:600], waited=waited, time=format_time(watch.now))
 
 
 def _delay(stage: Sequence[Launch], settings: OperatorSettings) -> float:

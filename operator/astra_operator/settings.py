@@ -19,6 +19,7 @@ from astra_jobs.api.base import Model
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.invalid import explain
 from astra_jobs.api.request import StoreSettings
+from astra_jobs.api.v1alpha1.names import ObjectName
 
 TEAM_CONFIG = "astra-team"
 DISTRIBUTION = "astra-on-kubernetes"
@@ -31,7 +32,14 @@ class TeamSettings(Model):
     store_endpoint: str = Field(default="", description="S3 endpoint URL, for stores that are not AWS")
     store_secret: str = Field(default="", description="Secret whose keys become environment variables of the pods")
     image: str = Field(default="astra-jobs", description="image of every job pod; a laptop ignores it")
-    isolation: Literal["Process"] = Field(default="Process", description="what tool code runs in")
+    isolation: Literal["Process", "gVisor"] = Field(
+        default="Process", description="what tool code runs in: the job's own process, or a pool of gVisor pods"
+    )
+    runtime_class: ObjectName = Field(default="gvisor", description="RuntimeClass of the pool's pods")
+    network_policy: Literal["Enforced", "Unenforced"] = Field(
+        default="Enforced", description="what the cluster's network does with the pool's NetworkPolicy, which is made in any case"
+    )
+    sandbox_image: str = Field(default="", description="image of the pool's pods; left out, the one of job pods")
 
     @property
     def store(self) -> StoreSettings:

@@ -1,6 +1,6 @@
 """The stages of each kind, as data: what runs, how wide, and which of them makes the artifact that other runs use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from astra_jobs.api.artifact import Kind
@@ -14,6 +14,7 @@ class Stage:
 
     ``width`` and ``needs`` are paths into the spec: pods side by side, and what must be set for it to exist. ``unread`` is a field
     of the spec that the stage makes nothing of: changing it, or an input that it names, finds the stage's artifact in the store.
+    ``tools`` tells that the stage runs tool code: untrusted, so in the pool that the team's isolation asks for.
     """
 
     name: str
@@ -22,21 +23,20 @@ class Stage:
     needs: str = ""
     unread: str = ""
     product: bool = False
+    tools: bool = False
 
 
-_SYNTHESIS = (Stage("synthesise", "IndexedJob", width="shards"), Stage("merge", product=True))
-_TRAINING = (
-    Stage("prepare"),
-    Stage("train", "PyTorchJob", width="training.ranks", unread="evaluation", product=True),
-    Stage("evaluate", needs="evaluation"),
-)
+_CHAINS = (Stage("synthesise", "IndexedJob", width="shards"), Stage("merge", product=True))
+_ENVIRONMENTS = (Stage("synthesise", "IndexedJob", width="shards", tools=True), Stage("merge", product=True, tools=True))
+_PREPARE, _EVALUATE = Stage("prepare"), Stage("evaluate", needs="evaluation", tools=True)
+_TRAIN = Stage("train", "PyTorchJob", width="training.ranks", unread="evaluation", product=True)
 
 STAGES: dict[Kind, tuple[Stage, ...]] = {
     "ToolCorpus": (Stage("collect", product=True),),
-    "ChainSynthesis": _SYNTHESIS,
-    "EnvSynthesis": _SYNTHESIS,
-    "SFTRun": _TRAINING,
-    "RLRun": _TRAINING,
+    "ChainSynthesis": _CHAINS,
+    "EnvSynthesis": _ENVIRONMENTS,
+    "SFTRun": (_PREPARE, _TRAIN, _EVALUATE),
+    "RLRun": (_PREPARE, replace(_TRAIN, tools=True), _EVALUATE),
 }
 
 
@@ -49,6 +49,7 @@ class PlannedStage:
     width: int
     product: bool
     unread: str = ""
+    tools: bool = False
 
     @property
     def shards(self) -> int:
@@ -69,7 +70,7 @@ def plan(kind: Kind, spec: dict[str, Any]) -> tuple[PlannedStage, ...]:
             continue
         workload: WorkloadType = "Job" if stage.workload == "PyTorchJob" and spec.get("launcher") == "Job" else stage.workload
         width = int(_at(spec, stage.width)) if stage.width else 1
-        planned.append(PlannedStage(stage.name, workload, width, stage.product, stage.unread))
+        planned.append(PlannedStage(stage.name, workload, width, stage.product, stage.unread, stage.tools))
     return tuple(planned)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, ConditionType, PastAttempt, Status
+from astra_operator import services
 from astra_operator.clusters.base import format_time
 from astra_operator.observed import Launch
 from astra_operator.progress import progress_of
@@ -60,6 +61,9 @@ def standing(view: View) -> Standing:
         return Standing("Done", "UpToDate" if _reused(view) else "Finished", _done_message(view))
     if isinstance(view.verdict, GiveUp):
         return Standing("GaveUp", view.verdict.reason, f"stage {view.current.name}: {view.verdict.message}")
+    waits = services.holds_up(view)
+    if waits is not None:
+        return Standing("Blocked" if waits.blocked else "Queued", waits.reason, f"stage {view.current.name}: {waits.message}")
     return _at_work(view, view.launch, view.current.name)
 
 
@@ -132,8 +136,8 @@ def inputs_ready(view: View, where: Standing) -> Verdict:
 
 
 def services_ready(view: View, where: Standing) -> Verdict:
-    """No stage of this version has services."""
-    return "True", "NoServices", ""
+    """ServicesReady speaks of the sandbox pool of the stage that the run is at."""
+    return services.services_ready(view)
 
 
 def outdated(view: View, where: Standing) -> Verdict:

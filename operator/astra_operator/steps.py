@@ -2,12 +2,14 @@
 
 Order makes it safe to die anywhere: a new attempt is a ConfigMap before its predecessor is removed; an end is written on the
 request before the workload is deleted; a request is made before its workload, and never a second workload for the same request.
+A stage's sandbox pool answers before its workload is made, and goes before the next stage begins.
 """
 
 from dataclasses import dataclass
 
 from astra_operator import restarts
 from astra_operator.clusters.base import WORKLOADS, Object
+from astra_operator.desired.sandbox import PoolPlan
 from astra_operator.observed import End, Launch
 from astra_operator.restarts import GiveUp
 from astra_operator.stages import PlannedStage
@@ -45,13 +47,29 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """Make what is missing of the stage's sandbox pool, and give it the size that is asked for."""
+
+    plan: PoolPlan
+
+
+@dataclass(frozen=True)
+class Forgo:
+    """Write down that a launch has ended before its workload was made: its pool was not ready in time."""
+
+    stage: PlannedStage
+    restart: int
+    end: End
+
+
+@dataclass(frozen=True)
 class Rest:
     """Nothing to do before something happens, or before ``seconds`` have passed."""
 
     seconds: float | None = None
 
 
-Step = Open | Remove | Mark | Start | Rest
+Step = Open | Remove | Mark | Serve | Start | Forgo | Rest
 
 
 def next_step(view: View) -> Step:
@@ -60,35 +78,44 @@ def next_step(view: View) -> Step:
         return Open(view.next_number)
     if view.seen.stale:
         return _remove(view.seen.stale, view)
+    spare = tuple(item for pool in view.spare_pools for item in pool.goes())
+    if spare:
+        return Remove(spare)
     if view.current is None:
         return Rest()
     launch = view.launch
     if launch is None:
-        return Rest() if view.suspended else Start(view.current, 0)
+        return Rest() if view.suspended else _start(view, view.current, 0)
     if launch.end is None:
         return _watch_over(view, launch)
     if isinstance(view.verdict, GiveUp):
-        return _remove(launch.objects, view) if _goes_on(launch) else Rest()
+        return _remove(launch.objects, view) if launch.goes_on else Rest()
     if launch.leftovers:
         return _remove(launch.objects, view)
     if view.suspended:
         return Rest()
-    return Rest(view.verdict) if view.verdict else Start(view.current, launch.restart + 1)
+    return Rest(view.verdict) if view.verdict else _start(view, view.current, launch.restart + 1)
 
 
 def _watch_over(view: View, launch: Launch) -> Step:
     end = restarts.judge(launch, view.history[:-1], view.watch)
     if end is None and view.suspended:
         end = restarts.suspend(launch, view.watch)
-    return Mark(launch, end) if end else Rest(view.settings.poll)
+    if end is not None:
+        return Mark(launch, end)
+    return Rest(view.settings.poll) if view.pool_plan is None or view.pool_whole else Serve(view.pool_plan)
 
 
-def _goes_on(launch: Launch) -> bool:
-    """Tell if a launch that was given up still has, or may get, processes. One that has stopped is kept for the logs of its pods."""
-    job = launch.job
-    if job is not None and (job.failure is not None or job.complete) and launch.itself:
-        return False  # the Job controller ends the other shards itself, and leaves the pod that failed
-    return launch.alive or (job is not None and not launch.pods)
+def _start(view: View, stage: PlannedStage, restart: int) -> Step:
+    """Start a stage's workload once its pool answers."""
+    if view.pool_plan is None:
+        return Start(stage, restart)
+    if not view.pool_whole or view.pool is None:
+        return Serve(view.pool_plan)
+    if view.pool.ready(view.now):
+        return Start(stage, restart)
+    end = restarts.pool_late(view.pool, view.watch)
+    return Forgo(stage, restart, end) if end else Rest(view.settings.poll)
 
 
 def _remove(objects: tuple[Object, ...], view: View) -> Step:

@@ -15,9 +15,12 @@ from astra_jobs.api.v1alpha1.status import Status
 from astra_operator import attempts, restarts
 from astra_operator.clusters.base import Object, parse_time
 from astra_operator.desired import naming
+from astra_operator.desired.launch import RunName, pool_plan
+from astra_operator.desired.sandbox import PoolPlan, size_mark
 from astra_operator.frozen import Live, common_of, overlay, spec_model
 from astra_operator.observed import Launch, Observation
 from astra_operator.obstacles import Obstacle
+from astra_operator.pools import Pool
 from astra_operator.resolve import Resolution
 from astra_operator.restarts import GiveUp, Reports, Watch
 from astra_operator.settings import OperatorSettings, TeamSettings
@@ -115,6 +118,38 @@ class View:
         return next((stage for stage in self.stages if stage.name not in self.results), None)
 
     @cached_property
+    def pool_plan(self) -> PoolPlan | None:
+        """The pool that the current stage needs, None when it needs none."""
+        frozen = self.seen.frozen
+        return pool_plan(name_of(self.run), frozen, self.current, self.spec) if frozen and self.current else None
+
+    @cached_property
+    def pool(self) -> Pool | None:
+        """What there is of that pool."""
+        plan = self.pool_plan
+        return next((pool for pool in self.seen.pools if pool.name == plan.name), None) if plan else None
+
+    @cached_property
+    def pool_whole(self) -> bool:
+        """Tell if nothing of the current stage's pool has to be made or changed, answers or not."""
+        plan, pool = self.pool_plan, self.pool
+        return plan is None or (pool is not None and pool.complete and pool.size == size_mark(plan.size))
+
+    @cached_property
+    def pool_kept(self) -> bool:
+        """Tell if the current stage may still use its pool: it does not when it is over, or suspended and its pods are gone."""
+        launch = self.launch
+        if isinstance(self.verdict, GiveUp):
+            return launch is not None and launch.goes_on
+        return not self.suspended or (launch is not None and (launch.end is None or launch.leftovers))
+
+    @cached_property
+    def spare_pools(self) -> tuple[Pool, ...]:
+        """The pools that nothing needs any more, of other stages and attempts too."""
+        mine = self.pool_plan.name if self.pool_plan and self.pool_kept else ""
+        return tuple(pool for pool in self.seen.pools if pool.name != mine)
+
+    @cached_property
     def history(self) -> list[Launch]:
         """The current stage's launches, oldest first."""
         return self.seen.of_stage(self.current.name) if self.current else []
@@ -166,3 +201,9 @@ class View:
         """Tell if that attempt can be opened now."""
         ready = self.live.spec is not None and self.resolution.inputs is not None and isinstance(self.team, TeamSettings)
         return self.wants_new and ready and not self.suspended
+
+
+def name_of(run: Object) -> RunName:
+    """Return what a run's objects are named and labelled by."""
+    metadata = run["metadata"]
+    return RunName(metadata.get("namespace", "default"), metadata["name"], metadata["uid"])

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from astra_jobs.api.artifact import Kind
-from astra_operator.clusters.base import WORKLOADS, ClusterError, Object, RunKey, format_time, key_of, parse_time
+from astra_operator.clusters.base import UNREAD, WORKLOADS, ClusterError, Object, RunKey, format_time, key_of, parse_time
 from astra_operator.clusters.memory import _copy
 from astra_operator.desired import naming
 from tests.reconcile.lives import Stocked
@@ -19,7 +19,7 @@ from tests.reconcile.lives import Stocked
 Slot = tuple[str, str, str]
 PATIENCE = timedelta(seconds=5)
 """How late a stream may be without a success being taken for a loss; what is later than that only costs a look-up in the store."""
-STREAMS = ("Run", "ConfigMap", "Job", "PyTorchJob", "Pod")
+STREAMS = ("Run", "ConfigMap", "Job", "PyTorchJob", "Pod", "Deployment", "NetworkPolicy", "Service", "PodDisruptionBudget")
 
 
 class Lagging(Stocked):
@@ -69,7 +69,7 @@ class Lagging(Stocked):
 
     def _seen_of(self, uid: str) -> Iterator[Object]:
         for item in self.seen.values():
-            if any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):
+            if item["kind"] not in UNREAD and any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):
                 yield item
                 yield from self._seen_of(item["metadata"]["uid"])
 

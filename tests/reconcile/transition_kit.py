@@ -11,7 +11,7 @@ from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.result import ProgressReport
 from astra_operator.clusters.base import RunKey, format_time
-from astra_operator.steps import Mark, Open, Remove, Start, Step
+from astra_operator.steps import Forgo, Mark, Open, Remove, Serve, Start, Step
 from tests.reconcile.harness import SETTINGS, Object, Player, bad
 
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -84,6 +84,10 @@ def words(step: Step) -> str:
         return f"Start {step.stage.name}/{step.restart}"
     if isinstance(step, Mark):
         return f"End {step.end.cause}"
+    if isinstance(step, Serve):
+        return f"Serve {step.plan.stage}"
+    if isinstance(step, Forgo):
+        return f"Forgo {step.stage.name}/{step.restart}"
     assert isinstance(step, Remove)
     return "Remove " + ", ".join(sorted({item["kind"] for item in step.objects}))
 

@@ -5,6 +5,11 @@ from typing import Literal
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.author import EnvAuthor
 from astra_jobs.api.v1alpha1.common import CommonSpec, ProceduralWorlds, Resource
+from astra_jobs.api.v1alpha1.sandbox import SandboxPool
+
+HEADROOM = 0.1
+"""Share of the CPU limit that a call may use at verification, so that it is far from the limit on a slow machine."""
+LEAST_SECONDS = 0.1
 
 
 class ProceduralSeeds(Model):
@@ -35,6 +40,11 @@ class ToolLimits(Model):
     memory_mib: int = spec_field(256, about="most address space of a session", unit="MiB", ge=32, le=8192)
     output_chars: int = spec_field(4096, about="longest result text", unit="characters", ge=64, le=1_000_000)
 
+    @property
+    def verification_seconds(self) -> float:
+        """Return the CPU time of a call at verification: a share of what it will have later, so that a slow machine is no danger."""
+        return min(self.seconds, max(LEAST_SECONDS, HEADROOM * self.seconds))
+
 
 class Distractors(Model):
     """Irrelevant tools from three similarity bands."""
@@ -55,6 +65,11 @@ class EnvSynthesisSpec(CommonSpec):
     distractors: Distractors = spec_field(Distractors, about="irrelevant tools")
     held_out: float = spec_field(
         0.1, about="share of verified environments kept for evaluation only, split by world", unit="share", ge=0, le=0.9
+    )
+    sandbox: SandboxPool = spec_field(
+        SandboxPool,
+        about="pool of pods in which tool code runs where the team's isolation is gVisor; a laptop ignores it",
+        operational=True,
     )
     shards: int = spec_field(
         1, about="pods that synthesise side by side; the result does not depend on it", operational=True, ge=1, le=1000

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.common import CommonSpec, Resource, RunReference
+from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 from astra_jobs.api.v1alpha1.training import Checkpointing, EvaluationSpec, Optimizer, RandomModel
 
 
@@ -50,6 +51,11 @@ class SFTRunSpec(CommonSpec):
     training: SftTraining = spec_field(SftTraining, about="training settings")
     launcher: Literal["PyTorchJob", "Job"] = spec_field("PyTorchJob", about="workload that runs the training stage", operational=True)
     checkpoints: Checkpointing = spec_field(Checkpointing, about="checkpoints", operational=True)
+    sandbox: SandboxPool = spec_field(
+        SandboxPool,
+        about="pool of pods in which the evaluation's tool code runs where the team's isolation is gVisor; a laptop ignores it",
+        operational=True,
+    )
     evaluation: EvaluationSpec | None = spec_field(None, about="measurement before and after; left out, there is none")
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ REASONS: dict[str, str] = {
     "QueueMissing": "The run names a queue, and Kueue is not installed.",
     "Refused": "The cluster refused to make an object of the run; its reason is in the message.",
     "PendingDeadlineExceeded": "A pod waited longer than limits.pendingDeadlineSeconds to start.",
-    "SandboxRuntimeMissing": "The node could not make the pod's sandbox.",
+    "SandboxRuntimeMissing": "The RuntimeClass of the sandbox does not exist, or the node could not make the pod's sandbox.",
     "Restarting": "The workload failed or hung and is started again from the last checkpoint.",
     "Suspended": "The user asked for no pods; progress is kept.",
     "Resumed": "The run is not suspended.",
@@ -47,6 +47,9 @@ REASONS: dict[str, str] = {
     "CodeChanged": "The installed version differs from the one that the attempt was frozen with.",
     "CodeCurrent": "The attempt was frozen with the installed version.",
     "NoServices": "The stage needs no services.",
+    "WaitingForServices": "The services of the stage are being made, or none of their pods is ready.",
+    "ServiceFailing": "A service of the stage ends again and again; its last words are in the message.",
+    "ServicesReady": "The services of the stage answer.",
 }
 
 

@@ -20,7 +20,9 @@ What ``observed`` reads of a Pod, on every cluster:
 
 Of a Job or PyTorchJob ``spec.suspend`` (``spec.runPolicy.suspend``), ``status.startTime``, ``status.conditions`` and the label of its
 queue are read; of a Kueue Workload its owner and conditions. An Indexed Job may have several pods of one index: those before the
-newest were tried again by its controller. Times are RFC 3339 in UTC.
+newest were tried again by its controller. Of a Deployment ``spec.replicas``, ``status.availableReplicas`` and the conditions
+ReplicaFailure and Available are read; the pods of a sandbox pool bear its name as a label, and are a run's as long as the pool's
+NetworkPolicy is. Times are RFC 3339 in UTC.
 """
 
 from datetime import datetime
@@ -32,6 +34,8 @@ from astra_jobs.api.result import ProgressReport
 Object = dict[str, Any]
 
 WORKLOADS = ("Job", "PyTorchJob")
+UNREAD = ("Secret",)
+"""Kinds that are made and removed by name alone."""
 
 
 class RunKey(NamedTuple):
@@ -85,6 +89,8 @@ class Cluster(Protocol):
     def children(self, uid: str) -> list[Object]:
         """Return all ConfigMaps, Jobs, PyTorchJobs, Pods and Kueue Workloads that the run owns, directly or through a workload.
 
+        Of its sandbox pools, Deployments, Services, NetworkPolicies, PodDisruptionBudgets and pods, but never a Secret.
+
         An object that is being removed stays in the list, with ``deletionTimestamp``, until it and its process are really gone.
         """
 
@@ -95,7 +101,9 @@ class Cluster(Protocol):
         """Make objects exist, in order, with a controller reference to the run ``owner``; return the names of those created now.
 
         Exists with the same owner UID: a ConfigMap's annotations and labels are replaced by the given ones (its data never
-        changes); anything else is left as it is. Exists with another owner: ``Conflict``, and nothing after it is made.
+        changes), a Deployment whose mark of its size differs is set to what is given, and named as if it were created; anything else is
+        left as it is. Exists with another owner: ``Conflict``, and nothing after it is made. A Secret gets a random ``key`` and is
+        never read: one that exists is taken for the run's own, because its name says whose it is.
         """
 
     def admit(self, objects: list[Object], owner: Object) -> None:
@@ -104,8 +112,14 @@ class Cluster(Protocol):
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell if objects of a kind can be made here: a PyTorchJob needs the training operator, a Workload means Kueue."""
 
+    def has_runtime(self, name: str) -> bool:
+        """Tell if there is a RuntimeClass of a name; raises ``Refused`` when that may not be asked."""
+
     def delete(self, item: Object) -> None:
-        """Start to remove an object, pods of a workload included; nothing happens when it is gone or has another UID."""
+        """Start to remove an object, pods of a workload included; nothing happens when it is gone or has another UID.
+
+        A Secret is given by its name alone.
+        """
 
     def write_status(self, run: Object, status: dict[str, Any]) -> None:
         """Replace the run's status; ``Gone`` when the run no longer exists with that UID."""

@@ -165,6 +165,8 @@ class Index:
             return False
         if entry.owner == uid:
             return True
+        if entry.pool and entry.owner_kind == "ReplicaSet":
+            return self._guarded(entry, uid)
         above = self._store.entries.get(entry.owner)
         if above is not None:
             return above.owner == uid and above.label == uid and above.slot[0] in WORKLOADS
@@ -174,6 +176,11 @@ class Index:
         # count, or a second launch would run beside them: the request of the workload's name vouches for it.
         request = self._store.at(("ConfigMap", entry.slot[1], entry.owner_name)) if entry.owner_kind in WORKLOADS else None
         return request is not None and request.owner == uid and request.label == uid
+
+    def _guarded(self, pod: Entry, uid: str) -> bool:
+        """Tell if a pod of a sandbox pool is a run's. Nobody looks at ReplicaSets; the pool's NetworkPolicy, which goes last, vouches."""
+        policy = self._store.at(("NetworkPolicy", pod.slot[1], pod.pool))
+        return policy is not None and policy.owner == uid and policy.label == uid and pod.owner_name.startswith(f"{pod.pool}-")
 
 
 def _encode(item: Object) -> bytes:

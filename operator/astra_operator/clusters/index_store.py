@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from astra_jobs.api.artifact import KINDS
 from astra_operator.clusters.base import Object
 from astra_operator.clusters.index_trim import controller_of
-from astra_operator.desired.naming import LABEL_UID
+from astra_operator.desired.naming import LABEL_POOL, LABEL_UID
 
 Slot = tuple[str, str, str]
 Conditions = tuple[tuple[str, str], ...]
@@ -19,7 +19,7 @@ MOST_BURIED = 50_000
 class Entry:
     """One object as it is kept: its text, and what the tables need of it. UIDs and names are shared between entries where equal."""
 
-    __slots__ = ("body", "conditions", "label", "owner", "owner_kind", "owner_name", "slot", "uid", "version")
+    __slots__ = ("body", "conditions", "label", "owner", "owner_kind", "owner_name", "pool", "slot", "uid", "version")
 
     def __init__(self, item: Object, version: int, body: bytes) -> None:
         metadata = item["metadata"]
@@ -29,6 +29,7 @@ class Entry:
         self.uid = sys.intern(metadata["uid"])
         self.slot: Slot = (sys.intern(item["kind"]), sys.intern(metadata["namespace"]), sys.intern(metadata["name"]))
         self.label = sys.intern(metadata.get("labels", {}).get(LABEL_UID, ""))
+        self.pool = sys.intern(metadata.get("labels", {}).get(LABEL_POOL, ""))
         self.owner = sys.intern(owner.get("uid", ""))
         self.owner_kind = sys.intern(owner.get("kind", ""))
         self.owner_name = sys.intern(owner.get("name", ""))

@@ -18,6 +18,7 @@ _CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
 _JOB_STATUS = ("startTime", "completedIndexes", "failedIndexes", "failed")
 _POD_STATUS = ("phase", "reason", "message", "startTime", "podIP")
 _POD_CONDITIONS = ("PodScheduled", "DisruptionTarget")
+_POOL_CONDITIONS = ("ReplicaFailure", "Available")
 _PENDING_CONDITIONS = (*_POD_CONDITIONS, "PodReadyToStartContainers")
 _STATES = {
     "waiting": ("reason", "message"),
@@ -59,6 +60,16 @@ def _torch(item: Object) -> Object:
     return {"metadata": _metadata(item), "spec": {"runPolicy": _some(policy, ("suspend",))}, "status": kept}
 
 
+def _deployment(item: Object) -> Object:
+    status = item.get("status", {})
+    kept = _some(status, ("availableReplicas",)) | _conditions(status, _POOL_CONDITIONS)
+    return {"metadata": _metadata(item), "spec": _some(item.get("spec", {}), ("replicas",)), "status": kept}
+
+
+def _bare(item: Object) -> Object:
+    return {"metadata": _metadata(item)}
+
+
 def _workload(item: Object) -> Object:
     return {"metadata": _metadata(item), "status": _conditions(item.get("status", {}))}
 
@@ -85,7 +96,14 @@ def _is_stuck(state: Object, phase: str) -> bool:
 def _containers(statuses: Iterable[Object] | None) -> list[Object]:
     """Return the trimmed states of containers, the job's first."""
     listed = sorted(statuses or (), key=lambda status: status.get("name") not in CONTAINERS)
-    return [{"name": status.get("name", ""), "state": _state(status.get("state") or {})} for status in listed]
+    return [_container(status) for status in listed]
+
+
+def _container(status: Object) -> Object:
+    kept = {"name": status.get("name", ""), "state": _state(status.get("state") or {})}
+    # How one ended before that waits to be started again: only pods of pools are.
+    before = _state(status.get("lastState") or {}).get("terminated") if "waiting" in kept["state"] else None
+    return kept | ({"lastState": {"terminated": _some(before, ("exitCode", "reason", "message"))}} if before else {})
 
 
 def _state(state: Object) -> Object:
@@ -121,5 +139,7 @@ _TRIM: dict[str, Callable[[Object], Object]] = {
     "Job": _job,
     "PyTorchJob": _torch,
     "Workload": _workload,
+    "Deployment": _deployment,
+    **dict.fromkeys(("Service", "NetworkPolicy", "PodDisruptionBudget"), _bare),
     "Pod": _pod,
 }

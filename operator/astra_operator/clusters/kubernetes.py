@@ -2,9 +2,11 @@
 
 Whoever runs it feeds the index with events and lists (``resync``). It decides nothing about runs and tries nothing twice.
 Creation decides races: a request or a workload is POSTed, and who finds it there already has lost. Only a ConfigMap that
-exists is changed, by server-side apply, bound to its UID.
+exists is changed, and a Deployment of another size, by server-side apply, bound to its UID. A Secret is made and removed unseen.
 """
 
+import base64
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,20 +21,21 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
-from astra_operator.clusters.base import ClusterError, Conflict, Fenced, Gone, Object, RunKey, Unreachable
+from astra_operator.clusters.base import UNREAD, ClusterError, Conflict, Fenced, Gone, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.index_trim import controller_of
 from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
 from astra_operator.clusters.kubernetes_errors import Answer, failure
 from astra_operator.clusters.kubernetes_progress import fetch
-from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource, root
+from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
+from astra_operator.clusters.kubernetes_served import Served
 from astra_operator.desired.naming import LABEL_UID, MANAGER
 from astra_operator.desired.pod import PROGRESS_PORT
 from astra_operator.settings import TEAM_CONFIG
 
 _PAGE = 500
 _TEAM_TRUSTED = 60.0
-_TEAM_SECONDS, _SERVED_SECONDS, _ABSENT_SECONDS = 10.0, 600.0, 30.0
+_TEAM_SECONDS = 10.0
 _LIST_PAUSES = (0.5, 1.0)
 _POD_BYTES, _POD_SECONDS = 16_384, 2.0
 _WRITER = {"fieldManager": MANAGER}
@@ -64,7 +67,7 @@ class KubernetesCluster:
         self._calls = Calls(api, self._hooks.on_call)
         self._teams: dict[str, _Team] = {}
         self._team_locks: dict[str, threading.Lock] = {}
-        self._served: dict[str, tuple[float, frozenset[str]]] = {}
+        self._served = Served(self._calls)
         self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
 
     # ---- looks, from memory
@@ -109,12 +112,13 @@ class KubernetesCluster:
     def delete(self, item: Object) -> None:
         """See ``base.Cluster``; dependants go in the background."""
         self._check_lease(item)
-        options = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
-            "preconditions": {"uid": item["metadata"]["uid"]},
-        }
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if item["kind"] in UNREAD:
+            answer = self._send("delete", item, body=options)
+            if not answer.good and answer.code != 404:
+                raise failure(_name(item), answer)
+            return
+        options["preconditions"] = {"uid": item["metadata"]["uid"]}
         answer = self._send("delete", item, body=options)
         if answer.code == 409:  # another object has the name now, or the API server lost a race of its own
             found = self._refresh(item)
@@ -147,6 +151,8 @@ class KubernetesCluster:
 
     def _apply_one(self, item: Object) -> bool:
         self._check_lease(item)
+        if item["kind"] in UNREAD:
+            return self._create_unread(item)
         known = self.index.find(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
         if known is None:
             try:
@@ -167,7 +173,18 @@ class KubernetesCluster:
             raise Conflict(f"{_name(item)} belongs to another owner")
         if item["kind"] == "ConfigMap" and not _marked(known, item):
             self._mark(known, item)
+        if item["kind"] == "Deployment" and not _marked(known, item):
+            self._mark(known, item, item["spec"])
+            return True
         return False
+
+    def _create_unread(self, item: Object) -> bool:
+        """Make a Secret with a new key. Nothing of the answer is kept, and one that is there already cannot be looked at."""
+        key = base64.b64encode(secrets.token_hex(32).encode()).decode()
+        answer = self._create(item | {"data": {"key": key}}, {})
+        if not answer.good and answer.reason != "AlreadyExists":
+            raise failure(_name(item), answer)
+        return answer.good
 
     def _create(self, item: Object, query: dict[str, str]) -> Answer:
         # Strict: a field that the API server does not know is a fault of a builder, and would else be dropped in silence.
@@ -175,11 +192,11 @@ class KubernetesCluster:
         query = _WRITER | {"fieldValidation": "Strict"} | query
         return self._calls.send(Call("create", resource.plural, resource.path(metadata["namespace"]), query, item))
 
-    def _mark(self, known: Object, item: Object) -> None:
-        """Set a ConfigMap's labels and annotations; never makes one, because the UID is named."""
+    def _mark(self, known: Object, item: Object, spec: Object | None = None) -> None:
+        """Set an object's labels and annotations, and its spec if one is given; never makes one, because the UID is named."""
         metadata = {field: item["metadata"][field] for field in ("name", "namespace", "labels", "annotations") if field in item["metadata"]}
         metadata["uid"] = known["metadata"]["uid"]
-        body = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata}
+        body = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata} | ({"spec": spec} if spec else {})
         answer = self._send("patch", item, body=body, query=_WRITER | {"force": "true"})
         if answer.good:
             self.index.put(answer.body, streamed=False)
@@ -225,15 +242,12 @@ class KubernetesCluster:
         return _Team(until, time.monotonic() + _TEAM_TRUSTED, answer.body.get("data") or {} if answer.good else {})
 
     def serves(self, api_version: str, kind: str) -> bool:
-        """See ``base.Cluster``; a no is asked again after half a minute, a yes after ten."""
-        until, kinds = self._served.get(api_version, (0.0, frozenset()))
-        if time.monotonic() >= until or (kind not in kinds and time.monotonic() >= until - _SERVED_SECONDS + _ABSENT_SECONDS):
-            answer = self._calls.send(Call("get", "discovery", root(api_version)))
-            if not answer.good and answer.code != 404:
-                raise failure(f"discovery of {api_version}", answer)
-            kinds = frozenset(str(entry["kind"]) for entry in answer.body.get("resources", ()))
-            self._served[api_version] = (time.monotonic() + _SERVED_SECONDS, kinds)
-        return kind in kinds
+        """See ``base.Cluster``."""
+        return self._served.kind(api_version, kind)
+
+    def has_runtime(self, name: str) -> bool:
+        """See ``base.Cluster``."""
+        return self._served.runtime(name)
 
     def now(self) -> datetime:
         """See ``base.Cluster``."""
@@ -332,7 +346,7 @@ def _same_owner(known: Object, item: Object) -> bool:
 
 
 def _marked(known: Object, item: Object) -> bool:
-    """Tell if a ConfigMap bears the labels that it is to have, and of this project's annotations just those."""
+    """Tell if an object bears the labels that it is to have, and of this project's annotations just those."""
     labels, annotations = (item["metadata"].get(field, {}) for field in ("labels", "annotations"))
     have = {key: value for key, value in (known["metadata"].get("annotations") or {}).items() if key.startswith(f"{GROUP}/")}
     return bool(have == annotations and labels.items() <= (known["metadata"].get("labels") or {}).items())

@@ -49,8 +49,15 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "configmaps", "ConfigMap", MANAGED),
     Resource("", "v1", "pods", "Pod", MANAGED),
     Resource("batch", "v1", "jobs", "Job", MANAGED),
+    Resource("apps", "v1", "deployments", "Deployment", MANAGED),
+    Resource("", "v1", "services", "Service", MANAGED),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", MANAGED),
+    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", MANAGED),
     Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob", MANAGED, optional=True),
     Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", optional=True),
 )
 
-RESOURCE_OF: dict[str, Resource] = {resource.kind: resource for resource in RESOURCES}
+# Written and never read: neither listed nor watched nor got.
+UNREAD: tuple[Resource, ...] = (Resource("", "v1", "secrets", "Secret"),)
+
+RESOURCE_OF: dict[str, Resource] = {resource.kind: resource for resource in (*RESOURCES, *UNREAD)}

@@ -143,6 +143,10 @@ class LocalCluster:
         """Serve everything but Kueue; see ``Cluster.serves``."""
         return kind != "Workload"
 
+    def has_runtime(self, name: str) -> bool:
+        """Have none: what runs here are processes of this machine, and a team that asks for more is told so."""
+        return False
+
     def stacks(self, pod: Object) -> str:
         """See ``base.Cluster``."""
         return self._ask(pod, "/stacks").decode(errors="replace")

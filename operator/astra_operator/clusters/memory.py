@@ -5,6 +5,7 @@ the local cluster), removes dependants after their owner, removes deleted pods o
 queue until it is told to let them in, and bumps ``generation`` when a spec changes. It runs no process.
 """
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,20 +16,24 @@ from pydantic_core import from_json, to_json
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.result import JobResult, ProgressReport
-from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, Refused, RunKey, format_time, key_of
+from astra_operator.clusters import memory_pools
+from astra_operator.clusters.base import UNREAD, WORKLOADS, Conflict, Gone, Object, Refused, RunKey, format_time, key_of
 from astra_operator.clusters.local_controllers import ended, missing_pods, surplus_pods, workload_status
-from astra_operator.desired.naming import LABEL_QUEUE
+from astra_operator.desired.naming import LABEL_POOL, LABEL_QUEUE
 
 Fault = Callable[[str, str], None]
 T = TypeVar("T")
+AT_ONCE = ("ConfigMap", "Secret", "Service", "NetworkPolicy", "PodDisruptionBudget")
 
 
 class MemoryCluster:
     """Objects in dictionaries. ``fault(moment, call)`` is asked before and after every call of the protocol and may raise.
 
     ``served`` are the kinds of workload that can be made (Workload means Kueue); ``refusal``, when it is not empty, is why nothing may
-    be made; ``dumps`` are the stacks of pods by name, and ``reports`` their progress.
+    be made; ``runtimes`` are the RuntimeClasses; ``pool_refusal`` is why no pod of a pool may be made, and ``pools_start`` tells that those
+    made run at once. ``dumps`` are the stacks of pods by name, and ``reports`` their progress.
     ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once,
+    ``unserved`` each workload that was made without the sandbox pool whose key it mounts, ``unguarded`` each pod of a pool without policy,
     ``changes`` counts what the operator and the controllers did.
     """
 
@@ -41,6 +46,11 @@ class MemoryCluster:
         self.dumps: dict[str, str] = {}
         self.served = {"Job", "PyTorchJob"}
         self.refusal = ""
+        self.runtimes = {"gvisor"}
+        self.pool_refusal = ""
+        self.pools_start = True
+        self.unserved: list[str] = []
+        self.unguarded: list[str] = []
         self.teams: dict[str, dict[str, str]] = {}
         self.log: list[tuple[str, str]] = []
         self.launched: list[str] = []
@@ -57,7 +67,7 @@ class MemoryCluster:
         return self._call("list_runs", "", lambda: _copy(list(self.runs.values())))
 
     def children(self, uid: str) -> list[Object]:
-        return self._call("children", uid, lambda: _copy(self._owned(uid)))
+        return self._call("children", uid, lambda: [_copy(item) for item in self._owned(uid) if item["kind"] not in UNREAD])
 
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         created = []
@@ -81,6 +91,9 @@ class MemoryCluster:
 
     def serves(self, api_version: str, kind: str) -> bool:
         return self._call("serves", kind, lambda: kind in self.served)
+
+    def has_runtime(self, name: str) -> bool:
+        return self._call("has_runtime", name, lambda: name in self.runtimes)
 
     def stacks(self, pod: Object) -> str:
         return self._call("stacks", pod["metadata"]["name"], lambda: self.dumps.get(pod["metadata"]["name"], ""))
@@ -121,9 +134,16 @@ class MemoryCluster:
         self.runs.pop(key, None)
 
     def pods(self, contains: str = "") -> list[Object]:
-        """Return the pods whose names hold a text, in the order of their names."""
+        """Return the pods of workloads whose names hold a text, in the order of their names."""
+        return self._pods(contains, pools=False)
+
+    def pool_pods(self, contains: str = "") -> list[Object]:
+        """Return the pods of sandbox pools whose names hold a text, in the order of their names."""
+        return self._pods(contains, pools=True)
+
+    def _pods(self, contains: str, pools: bool) -> list[Object]:
         found = [item for (kind, _, name), item in self.objects.items() if kind == "Pod" and contains in name]
-        return sorted(found, key=lambda pod: pod["metadata"]["name"])
+        return sorted((pod for pod in found if bool(_pool(pod)) is pools), key=lambda pod: pod["metadata"]["name"])
 
     def start(self, pod: Object) -> None:
         """Let a pending pod run."""
@@ -174,6 +194,8 @@ class MemoryCluster:
         for item in list(self.objects.values()):
             if item["kind"] in WORKLOADS and "deletionTimestamp" not in item["metadata"]:
                 self._control(item)
+            elif item["kind"] == "Deployment":
+                self._deploy(item)
         for item in list(self.objects.values()):
             if "deletionTimestamp" in item["metadata"]:
                 self._drop(item)
@@ -216,10 +238,14 @@ class MemoryCluster:
         if old is not None:
             if old["metadata"]["ownerReferences"][0]["uid"] != uid:
                 raise Conflict(f"{item['kind']} {item['metadata']['name']} belongs to another owner")
-            if item["kind"] == "ConfigMap":
+            marks = {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
+            resized = item["kind"] == "Deployment" and old["metadata"].get("annotations") != marks["annotations"]
+            if item["kind"] == "ConfigMap" or resized:
                 self.changes += 1
-                old["metadata"] |= {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
-            return False
+                old["metadata"] |= marks
+            if resized:
+                old["spec"] = item["spec"]
+            return bool(resized)
         self._admit([item])
         reference = {
             "apiVersion": owner["apiVersion"],
@@ -229,17 +255,20 @@ class MemoryCluster:
             "controller": True,
         }
         item["metadata"] |= {"uid": self._uid(), "ownerReferences": [reference], "creationTimestamp": format_time(self.clock)}
+        if item["kind"] in UNREAD:
+            item["data"] = {"key": base64.b64encode(item["metadata"]["uid"].rjust(32, "0").encode()).decode()}
         self.changes += 1
         self.objects[self._slot(item)] = item
         if item["kind"] in WORKLOADS:
+            self._check_pool(item)
             self.launched.append(f"{uid}/{item['metadata']['name']}")
         return True
 
     def _delete(self, item: Object) -> None:
         found = self.objects.get(self._slot(item))
-        if found is None or found["metadata"]["uid"] != item["metadata"]["uid"]:
+        if found is None or (item["kind"] not in UNREAD and found["metadata"]["uid"] != item["metadata"]["uid"]):
             return
-        if found["kind"] == "ConfigMap":
+        if found["kind"] in AT_ONCE:
             self._drop(found)
             return
         self.changes += 1
@@ -278,10 +307,38 @@ class MemoryCluster:
         workload["status"] = workload_status(workload, pods + fresh, self.clock)
         self.changes += bool(fresh) or (before is not None and before != workload["status"])
 
+    def _deploy(self, deployment: Object) -> None:
+        """Do what the controllers of Deployments do, and a node that has room."""
+        before, pods = deployment.get("status"), [item for item in self._owned(deployment["metadata"]["uid"]) if item["kind"] == "Pod"]
+        for pod in memory_pools.surplus(deployment, pods):
+            pod["metadata"].setdefault("deletionTimestamp", format_time(self.clock))
+        while not self.pool_refusal and (fresh := memory_pools.missing(deployment, pods, uid := self._uid())):
+            fresh["metadata"] |= {"uid": uid, "creationTimestamp": format_time(self.clock)}
+            self.objects[self._slot(fresh)] = fresh
+            pods.append(fresh)
+            if ("NetworkPolicy", fresh["metadata"]["namespace"], _pool(fresh)) not in self.objects:
+                self.unguarded.append(fresh["metadata"]["name"])
+        for pod in pods:
+            if self.pools_start and pod["status"] == {"phase": "Pending"}:
+                memory_pools.run(pod, self.clock)
+        deployment["status"] = memory_pools.status(deployment, pods, self.clock, self.pool_refusal)
+        self.changes += before != deployment["status"]
+
+    def _check_pool(self, workload: Object) -> None:
+        """Note a workload whose tools would have nowhere to run."""
+        template = workload["spec"]["template"] if "template" in workload["spec"] else next(iter(_replicas(workload)))["template"]
+        keys = [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
+        pools = [
+            item for item in self.objects.values() if item["kind"] == "Deployment" and keys and keys[0].startswith(item["metadata"]["name"])
+        ]
+        serves = any(item.get("status", {}).get("availableReplicas") and "deletionTimestamp" not in item["metadata"] for item in pools)
+        if keys and not (serves and ("Secret", workload["metadata"]["namespace"], keys[0]) in self.objects):
+            self.unserved.append(workload["metadata"]["name"])
+
     def _note_overlaps(self, workload: Object) -> None:
         name, uid = workload["metadata"]["name"], workload["metadata"]["uid"]
         for pod in self._owned(workload["metadata"]["ownerReferences"][0]["uid"]):
-            other = pod["kind"] == "Pod" and pod["metadata"]["ownerReferences"][0]["uid"] != uid
+            other = pod["kind"] == "Pod" and not _pool(pod) and pod["metadata"]["ownerReferences"][0]["uid"] != uid
             if other and pod["status"]["phase"] in ("Pending", "Running"):
                 self.overlaps.append(f"{name} was made while {pod['metadata']['name']} was there")
 
@@ -311,6 +368,14 @@ class MemoryCluster:
             item["status"]["conditions"] = [*kept, condition]
         self.changes += len(found)
         return len(found)
+
+
+def _pool(item: Object) -> str:
+    return str(item["metadata"].get("labels", {}).get(LABEL_POOL, ""))
+
+
+def _replicas(workload: Object) -> list[Object]:
+    return list(workload["spec"]["pytorchReplicaSpecs"].values())
 
 
 def _copy(value: T) -> T:

@@ -12,6 +12,7 @@ from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.request import Input, StageRequest
 from astra_operator.desired import launchers, naming
 from astra_operator.desired.pod import PodNeeds
+from astra_operator.desired.sandbox import PoolPlan, pool_objects, sandbox_service
 from astra_operator.frozen import Frozen, common_of, stage_digest
 from astra_operator.stages import PlannedStage
 
@@ -43,12 +44,27 @@ def attempt_config(run: RunName, frozen: Frozen) -> Object:
     return _config(name, _labels(run, frozen), {"attempt.json": _text(frozen.to_dict())})
 
 
+def pool_plan(run: RunName, frozen: Frozen, stage: PlannedStage, spec: dict[str, Any]) -> PoolPlan | None:
+    """Return the pool that a stage's tool code runs in, None where it runs in the job's own process or there is none."""
+    if not stage.tools or frozen.isolation == "Process":
+        return None
+    name = naming.pool_name(frozen.kind, run.name, frozen.number, stage.name)
+    return PoolPlan(name, run.namespace, run.uid, stage.name, _labels(run, frozen), frozen, spec)
+
+
+def service_objects(run: RunName, frozen: Frozen, stage: PlannedStage, spec: dict[str, Any]) -> list[Object]:
+    """Return what has to be there and ready before a stage's workload, in the order in which it has to be made."""
+    plan = pool_plan(run, frozen, stage, spec)
+    return pool_objects(plan) if plan else []
+
+
 def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Object, Object]:
     """Return a launch's request ConfigMap and its workload, in the order in which they have to be made."""
     stage = launch.stage
     name = naming.workload_name(frozen.kind, run.name, frozen.number, stage.name, launch.restart)
     labels = _labels(run, frozen) | {naming.LABEL_STAGE: stage.name, naming.LABEL_RESTART: str(launch.restart)}
     common = common_of(launch.spec)
+    pool = pool_plan(run, frozen, stage, launch.spec)
     needs = PodNeeds(
         name,
         frozen.image,
@@ -56,8 +72,10 @@ def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Ob
         pod=common.pod.of_stage(stage.name),
         store_secret=frozen.store_secret,
         priority_class=common.priority_class_name or "",
+        sandbox_key=naming.key_name(pool.name, run.uid) if pool else "",
     )
-    request = _config(name, labels, {"request.json": _text(_request(run, frozen, launch).to_dict())})
+    told = _request(run, frozen, launch).model_copy(update={"sandbox": sandbox_service(pool)} if pool else {})
+    request = _config(name, labels, {"request.json": _text(told.to_dict())})
     workload = _workload(name, needs, stage, common.limits.max_restarts)
     return request, launchers.queued(workload, common.queue) if common.queue else workload
 

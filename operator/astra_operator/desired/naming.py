@@ -18,6 +18,7 @@ LABEL_UID = f"{GROUP}/run-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_STAGE = f"{GROUP}/stage"
 LABEL_RESTART = f"{GROUP}/restart"
+LABEL_POOL = f"{GROUP}/pool"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = "astra-operator"
@@ -25,6 +26,7 @@ END_ANNOTATION = f"{GROUP}/end"
 STACKS_ANNOTATION = f"{GROUP}/stacks"
 LOG_ANNOTATION = f"{GROUP}/last-lines"
 RETRY_ANNOTATION = f"{GROUP}/retry"
+SIZE_ANNOTATION = f"{GROUP}/size"
 
 
 def attempt_name(kind: Kind, run: str, attempt: int) -> str:
@@ -35,6 +37,16 @@ def attempt_name(kind: Kind, run: str, attempt: int) -> str:
 def workload_name(kind: Kind, run: str, attempt: int, stage: str, restart: int) -> str:
     """Return the name of a workload and of its request's ConfigMap."""
     return _fit(kind, run, f"-{attempt}-{stage}-{restart}")
+
+
+def pool_name(kind: Kind, run: str, attempt: int, stage: str) -> str:
+    """Return the name of a stage's sandbox pool: of its Deployment, Service, NetworkPolicy and PodDisruptionBudget."""
+    return _fit(kind, run, f"-{attempt}-{stage}-sandbox")
+
+
+def key_name(pool: str, uid: str) -> str:
+    """Return the name of the Secret with a pool's key. The operator may not read whose it is, so the name tells: by the run's UID."""
+    return f"{pool}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
 
 
 def _fit(kind: Kind, run: str, suffix: str) -> str:

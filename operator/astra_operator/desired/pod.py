@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astra_jobs.api.v1alpha1.pod import ROOT, Pod
+from astra_operator.desired.sandbox import KEY_FOLDER
 
 PROGRESS_PORT = 9464
 GRACE_SECONDS = 60
@@ -13,7 +14,8 @@ GRACE_SECONDS = 60
 class PodNeeds:
     """What differs between pods. ``container`` is fixed by the workload: a PyTorchJob demands the name pytorch.
 
-    ``pod`` is what the run says about the stage's pods; ``image`` is the team's, which the run may replace.
+    ``pod`` is what the run says about the stage's pods; ``image`` is the team's, which the run may replace. ``sandbox_key`` names the
+    Secret with which the stage's sandbox pool is asked.
     """
 
     request: str
@@ -23,6 +25,7 @@ class PodNeeds:
     container: str = "job"
     store_secret: str = ""
     priority_class: str = ""
+    sandbox_key: str = ""
 
 
 def pod_template(needs: PodNeeds) -> dict[str, Any]:
@@ -53,7 +56,8 @@ def _volumes(needs: PodNeeds) -> list[dict[str, Any]]:
         {"name": _claim(item.name), "persistentVolumeClaim": {"claimName": item.claim_name, "readOnly": item.read_only}}
         for item in needs.pod.volumes
     ]
-    return own + claims
+    key = [{"name": "sandbox", "secret": {"secretName": needs.sandbox_key}}] if needs.sandbox_key else []
+    return own + claims + key
 
 
 def _claim(name: str) -> str:
@@ -63,7 +67,7 @@ def _claim(name: str) -> str:
 
 def _container(needs: PodNeeds) -> dict[str, Any]:
     size = {"cpu": needs.pod.resources.cpu, "memory": needs.pod.resources.memory}
-    container = {
+    container: dict[str, Any] = {
         "name": needs.container,
         "image": needs.pod.image or needs.image,
         "command": ["astra-job", "in/request.json"],
@@ -84,6 +88,8 @@ def _container(needs: PodNeeds) -> dict[str, Any]:
             *({"name": _claim(item.name), "mountPath": item.mount_path, "readOnly": item.read_only} for item in needs.pod.volumes),
         ],
     }
+    if needs.sandbox_key:
+        container["volumeMounts"].append({"name": "sandbox", "mountPath": KEY_FOLDER, "readOnly": True})
     if needs.store_secret:
         container["envFrom"] = [{"secretRef": {"name": needs.store_secret}}]
     return container

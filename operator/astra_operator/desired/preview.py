@@ -5,7 +5,7 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.request import Input
 from astra_operator import attempts
 from astra_operator.clusters.base import Object, key_of
-from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects
+from astra_operator.desired.launch import LaunchPlan, RunName, attempt_config, launch_objects, service_objects
 from astra_operator.frozen import read_live
 from astra_operator.resolve import references
 from astra_operator.site import Site
@@ -27,6 +27,7 @@ def preview(run: Object, site: Site) -> list[Object]:
     objects = [attempt_config(name, frozen)]
     results: dict[str, tuple[Artifact, ...]] = {}
     for stage in plan(frozen.kind, frozen.spec):
+        objects += service_objects(name, frozen, stage, frozen.spec)
         objects += launch_objects(name, frozen, LaunchPlan(stage, 0, frozen.spec, results))
         results[stage.name] = tuple(_placeholder(f"stage {stage.name}, shard {shard}") for shard in range(stage.shards))
     return objects

@@ -1,0 +1,51 @@
+"""What an API server serves beyond single objects of a namespace: kinds, and RuntimeClasses. Answers are kept for a while.
+
+A no is asked again after half a minute, a yes after ten: whoever waits for software to be installed waits for the first.
+"""
+
+import time
+
+from astra_operator.clusters.base import ClusterError, Refused
+from astra_operator.clusters.kubernetes_calls import Call, Calls
+from astra_operator.clusters.kubernetes_errors import failure
+from astra_operator.clusters.kubernetes_resources import root
+
+_SERVED_SECONDS, _ABSENT_SECONDS = 600.0, 30.0
+_RUNTIMES = "/apis/node.k8s.io/v1/runtimeclasses"
+
+
+class Served:
+    """Thread-safe: who asks at the same time asks twice at worst."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._kinds: dict[str, tuple[float, frozenset[str]]] = {}
+        self._runtimes: dict[str, tuple[float, bool]] = {}
+
+    def kind(self, api_version: str, kind: str) -> bool:
+        """Tell if objects of a kind can be made."""
+        until, kinds = self._kinds.get(api_version, (0.0, frozenset()))
+        if time.monotonic() >= until or (kind not in kinds and time.monotonic() >= until - _SERVED_SECONDS + _ABSENT_SECONDS):
+            answer = self._calls.send(Call("get", "discovery", root(api_version)))
+            if not answer.good and answer.code != 404:
+                raise failure(f"discovery of {api_version}", answer)
+            kinds = frozenset(str(entry["kind"]) for entry in answer.body.get("resources", ()))
+            self._kinds[api_version] = (time.monotonic() + _SERVED_SECONDS, kinds)
+        return kind in kinds
+
+    def runtime(self, name: str) -> bool:
+        """Tell if there is a RuntimeClass; raises ``Refused``, with the mend, when that may not be asked."""
+        until, found = self._runtimes.get(name, (0.0, False))
+        if time.monotonic() < until:
+            return found
+        answer = self._calls.send(Call("get", "runtimeclasses", f"{_RUNTIMES}/{name}"))
+        if answer.code == 403:
+            raise Refused(f"{answer.message}; kubectl apply -f manifests/operator/cluster-role.yaml")
+        if not answer.good and answer.code != 404:
+            raise _not_refused(failure(f"RuntimeClass {name}", answer))
+        self._runtimes[name] = (time.monotonic() + (_SERVED_SECONDS if answer.good else _ABSENT_SECONDS), answer.good)
+        return answer.good
+
+
+def _not_refused(error: ClusterError) -> ClusterError:
+    return ClusterError(str(error)) if isinstance(error, Refused) else error

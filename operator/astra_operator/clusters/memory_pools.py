@@ -1,0 +1,74 @@
+"""The Deployment controller as a cluster in memory plays it: which pods a pool lacks and has too many, and what its status says. Pure.
+
+There are no ReplicaSets: pods name one, as theirs do, under the Deployment's UID.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from astra_operator.clusters.base import Object, format_time
+
+
+def missing(deployment: Object, pods: list[Object], uid: str) -> Object | None:
+    """Return one pod that a Deployment lacks, without UID, or None; the name ends in ``uid``."""
+    if "deletionTimestamp" in deployment["metadata"] or len(_living(pods)) >= deployment["spec"]["replicas"]:
+        return None
+    metadata, template = deployment["metadata"], deployment["spec"]["template"]
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": f"{metadata['name']}-7d4b9c",
+        "uid": metadata["uid"],
+        "controller": True,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{metadata['name']}-7d4b9c-{uid}",
+            "namespace": metadata["namespace"],
+            "labels": dict(template["metadata"]["labels"]),
+            "annotations": {},
+            "ownerReferences": [owner],
+        },
+        "spec": template["spec"],
+        "status": {"phase": "Pending"},
+    }
+
+
+def surplus(deployment: Object, pods: list[Object]) -> list[Object]:
+    """Return the pods to be removed: the newest first, and those that have ended."""
+    living = _living(pods)
+    over = living[: max(0, len(living) - deployment["spec"]["replicas"])]
+    return over + [pod for pod in pods if pod["status"]["phase"] in ("Succeeded", "Failed")]
+
+
+def status(deployment: Object, pods: list[Object], now: datetime, refusal: str) -> dict[str, Any]:
+    """Return a Deployment's status after its pods; ``refusal`` is why the last one could not be made."""
+    before = {entry["type"]: entry for entry in deployment.get("status", {}).get("conditions", [])}
+    available = sum(_serves(pod) for pod in pods)
+    wanted = {"Available": (available > 0, "")} | ({"ReplicaFailure": (True, refusal)} if refusal else {})
+    conditions = []
+    for kind, (value, message) in wanted.items():
+        entry = {"type": kind, "status": str(value), "reason": "FailedCreate" if message else "Pods", "message": message}
+        old = before.get(kind)
+        flipped = old is None or old["status"] != entry["status"]
+        conditions.append(entry | {"lastTransitionTime": format_time(now) if flipped or old is None else old["lastTransitionTime"]})
+    return ({"availableReplicas": available} if available else {}) | {"conditions": conditions}
+
+
+def run(pod: Object, now: datetime) -> None:
+    """Let a pod run and be ready."""
+    started = format_time(now)
+    states = [{"name": "sandbox", "ready": True, "state": {"running": {"startedAt": started}}}]
+    pod["status"] = {"phase": "Running", "startTime": started, "containerStatuses": states}
+
+
+def _living(pods: list[Object]) -> list[Object]:
+    found = [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]]
+    return sorted(found, key=lambda pod: str(pod["metadata"].get("uid", "")), reverse=True)
+
+
+def _serves(pod: Object) -> bool:
+    states = pod["status"].get("containerStatuses") or [{}]
+    return pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"] and bool(states[0].get("ready"))
