@@ -14,7 +14,13 @@ URL = "http://10.0.0.1:8080"
 
 
 @pytest.mark.parametrize(
-    ("promised", "told"), [("gVisor", capabilities(True)), ("Process", capabilities(False)), ("Process", capabilities(True))]
+    ("promised", "told"),
+    [
+        ("gVisor", capabilities(True)),
+        ("Process", capabilities(False)),
+        ("Process", capabilities(True)),
+        ("Process", {**capabilities(False), "walls": {"encoder": {"holds": False, "evidence": "not tested"}}}),
+    ],
 )
 def test_what_is_shown_is_taken(promised, told):
     check(URL, promised, told)
@@ -37,6 +43,8 @@ def test_what_is_shown_is_taken(promised, told):
             {**capabilities(False), "walls": {"files_open": {"holds": False, "evidence": "switched off"}}},
             "files_open .*switched off",
         ),
+        ("Process", {**capabilities(False), "walls": {"encoder": {"holds": False, "evidence": "switched off"}}}, "encoder .*switched off"),
+        ("Process", {**capabilities(False), "walls": {"network": {"holds": False, "evidence": "not tested"}}}, "network .*not tested"),
         ("gVisor", {**capabilities(True), "walls": {"network": {"holds": True, "evidence": ""}}}, "network .*nothing is shown"),
         ("Process", {**capabilities(False), "walls": {"network": {"holds": 1, "evidence": "EPERM"}}}, "network does not hold"),
     ],
