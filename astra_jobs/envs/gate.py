@@ -8,7 +8,7 @@ import ast
 
 from astra_jobs.envs.funnel import Refused
 from astra_jobs.records.tool import Tool
-from astra_jobs.sandbox.modules import IMPORTABLE
+from astra_jobs.sandbox.inside.modules import IMPORTABLE
 
 LONGEST = 40_000
 FORBIDDEN_NAMES = frozenset(

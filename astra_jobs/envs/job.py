@@ -21,14 +21,11 @@ from astra_jobs.envs.pipeline import Pipeline
 from astra_jobs.envs.probes import Sandboxes
 from astra_jobs.records.funnel import UNSCORED, StageReport
 from astra_jobs.records.lines import write_lines
-from astra_jobs.sandbox.client import EPOCH, process_sandbox
+from astra_jobs.sandbox.pool import EPOCH, process_sandbox
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 ABREAST = 8
 """Questions in flight at a time."""
-HEADROOM = 0.1
-"""Share of the CPU limit that a call may use at verification, so that it is far from the limit on a slow machine."""
-LEAST_SECONDS = 0.1
 OTHER_CLOCK = EPOCH + 123_456_789.0
 UNSCORED_FLOOR, UNSCORED_SHARE = 20, 0.2
 """A run stops when more instances than these were unscored: the judge is broken, not the data."""
@@ -51,8 +48,7 @@ def synthesise(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext
 
 def verification_limits(spec: EnvSynthesisSpec) -> SandboxLimits:
     """Return the walls at verification: a share of the CPU time that a call will have later."""
-    seconds = min(spec.tool.seconds, max(LEAST_SECONDS, HEADROOM * spec.tool.seconds))
-    return SandboxLimits(seconds=seconds, memory_mib=spec.tool.memory_mib, output_chars=spec.tool.output_chars)
+    return SandboxLimits(seconds=spec.tool.verification_seconds, memory_mib=spec.tool.memory_mib, output_chars=spec.tool.output_chars)
 
 
 async def _synthesise(spec: EnvSynthesisSpec, author: Author, ctx: JobContext, shards: int) -> list[Outcome]:

@@ -17,7 +17,7 @@ from astra_jobs.episodes.reward import score
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.episode import EpisodeCall
 from astra_jobs.records.lines import read_lines
-from astra_jobs.sandbox.client import process_sandbox
+from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import Sandbox, SandboxLimits, ToolCode
 
 HASH_SEED = 2

@@ -14,7 +14,7 @@ from astra_jobs.model.renderer import Renderer
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.episode import Episode
 from astra_jobs.records.evaluation import Measured, Mode, ModeResult, Slice
-from astra_jobs.sandbox.client import process_sandbox
+from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 TEMPERATURES: dict[Mode, float] = {"Greedy": 0.0, "Sampled": 1.0, "Control": 0.0}

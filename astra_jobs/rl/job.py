@@ -29,7 +29,7 @@ from astra_jobs.rl.filling import Filling
 from astra_jobs.rl.loop import Training
 from astra_jobs.rl.rollouts import Rollouts
 from astra_jobs.rl.trainer import Trainer
-from astra_jobs.sandbox.client import process_sandbox
+from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 

@@ -63,6 +63,7 @@ class Rooms:
         self._users = list(users) if users is not None else None
         self._numbers = itertools.count(1)
         self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
+        self._dead: list[Base] = []
         self._stopped = False
 
     def start_base(self) -> Base:
@@ -70,6 +71,8 @@ class Rooms:
         if self.base is None or self.base.control.closed:
             if self.started == BASES or self._stopped:
                 raise NoBase
+            if self.base is not None:
+                self._dead.append(self.base)
             self.started += 1
             self.base = Base(self._told(), self.settings.hash_seed, self._base_event, lambda: None)
         return self.base
@@ -209,5 +212,5 @@ class Rooms:
             self.drop(session, kill=False)
         for zygote in list(self.zygotes.values()):
             zygote.retire()
-        if self.base is not None:
-            await self.base.stop()
+        for base in (*self._dead, *([self.base] if self.base is not None else [])):
+            await base.stop()

@@ -1,4 +1,4 @@
-"""What only the sandbox of plain processes can show: processes that die, zombies, descriptors, speed."""
+"""What only the sandbox in this process can show: processes that die, zombies, descriptors, speed."""
 
 import asyncio
 import os
@@ -9,23 +9,17 @@ from typing import Any
 
 import pytest
 
-import astra_jobs.sandbox.session as session_module
+import astra_jobs.sandbox.pool.watchdog as watchdog_module
 from astra_jobs.api.errors import BadInput
 from astra_jobs.records.episode import INFRASTRUCTURE
-from astra_jobs.sandbox.client import ZYGOTES, process_sandbox
-from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
+from astra_jobs.sandbox.pool import Walls, process_sandbox
+from astra_jobs.sandbox.pool.rooms import BASES
+from astra_jobs.sandbox.pool.watchdog import Sight
+from astra_jobs.sandbox.protocol import SandboxLimits
+from tests.conformance.sandbox.ways import COUNT, NAP, tool
 
-COUNT = ToolCode(
-    name="count", parameters={"type": "object", "properties": {}}, code="N = [0]\ndef count():\n    N[0] += 1\n    return N[0]\n"
-)
-SUICIDE = ToolCode(
-    name="die",
-    parameters={"type": "object", "properties": {}},
-    code="import os, signal\ndef die():\n    os.kill(os.getpid(), signal.SIGKILL)\n",
-)
-NAP = ToolCode(
-    name="nap", parameters={"type": "object", "properties": {}}, code="import select\ndef nap():\n    select.select([], [], [], 600)\n"
-)
+SUICIDE = tool("die", "import os, signal\ndef die():\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+UNSIGNALLED = Walls(signals=False)
 
 
 def zombies_below(parent: int) -> list[int]:
@@ -60,9 +54,8 @@ def test_a_killed_child_is_replaced_by_replay() -> None:
         async with process_sandbox(SandboxLimits()) as sandbox:
             session = await sandbox.open(await sandbox.put([COUNT]), 0)
             assert [(await sandbox.call(session, seq, "count", {})).value for seq in range(2)] == [1, 2]
-            assert sandbox.link is not None
-            await until(lambda: sandbox.link.pids)
-            os.kill(next(iter(sandbox.link.pids.values())), signal.SIGKILL)
+            await until(sandbox.pids)
+            os.kill(sandbox.pids()[session], signal.SIGKILL)
             assert (await sandbox.call(session, 2, "count", {})).value == 3
 
     asyncio.run(body())
@@ -70,7 +63,7 @@ def test_a_killed_child_is_replaced_by_replay() -> None:
 
 def test_a_child_that_is_killed_again_and_again_is_infrastructure_and_its_neighbour_goes_on() -> None:
     async def body() -> None:
-        async with process_sandbox(SandboxLimits()) as sandbox:
+        async with process_sandbox(SandboxLimits(), walls=UNSIGNALLED) as sandbox:
             environment = await sandbox.put([SUICIDE, COUNT])
             one, other = await sandbox.open(environment, 0), await sandbox.open(environment, 1)
             assert (await sandbox.call(one, 0, "die", {})).outcome == "session_lost"
@@ -88,13 +81,13 @@ def test_a_dead_zygote_never_gives_a_tool_outcome_and_is_replaced() -> None:
             napping = await sandbox.open(environment, 0)
             assert (await sandbox.call(session, 0, "count", {})).value == 1
             call = asyncio.ensure_future(sandbox.call(napping, 0, "nap", {}))
-            assert sandbox.link is not None
-            await until(lambda: len(sandbox.link.pids) == 2)
-            pids = list(sandbox.link.pids.values())
+            await until(lambda: len(sandbox.pids()) == 2)
+            pids = list(sandbox.pids().values())
             for _ in range(2):  # the call is tried again on a new zygote once
-                await until(lambda: sandbox.link and not sandbox.link.gone and sandbox.link.pids)
-                sandbox.link.process.kill()
-                await until(lambda link=sandbox.link: link.gone)
+                base = sandbox.calls.rooms.base
+                base.process.kill()
+                await until(lambda base=base: base.control.closed)
+                await until(lambda: call.done() or napping in sandbox.pids())
             assert (await call).outcome in INFRASTRUCTURE
             assert (await sandbox.call(session, 1, "count", {})).value == 2
             await until(lambda: not any(map(alive, pids)))
@@ -106,11 +99,10 @@ def test_too_many_dead_zygotes_are_an_infrastructure_error() -> None:
     async def body() -> None:
         async with process_sandbox(SandboxLimits()) as sandbox:
             session = await sandbox.open(await sandbox.put([COUNT]), 0)
-            for seq in range(ZYGOTES):
+            for seq in range(BASES):
                 assert (await sandbox.call(session, seq, "count", {})).outcome == "ok"
-                assert sandbox.link is not None
-                sandbox.link.process.kill()
-                await until(lambda: sandbox.link.gone)
+                sandbox.calls.rooms.base.process.kill()
+                await until(lambda: sandbox.calls.rooms.base.control.closed and not sandbox.calls.rooms.zygotes)
             assert (await sandbox.call(session, 99, "count", {})).outcome == "infra_error"
 
     asyncio.run(body())
@@ -119,23 +111,23 @@ def test_too_many_dead_zygotes_are_an_infrastructure_error() -> None:
 def test_no_zombies_no_descriptors_no_processes_are_left() -> None:
     async def body() -> None:
         before = len(os.listdir("/proc/self/fd"))
-        async with process_sandbox(SandboxLimits(seconds=0.1)) as sandbox:
-            assert sandbox.link is not None
-            zygote = sandbox.link.process.pid
+        async with process_sandbox(SandboxLimits(seconds=0.1), walls=UNSIGNALLED) as sandbox:
+            base = sandbox.calls.rooms.base.process.pid
             held = len(os.listdir("/proc/self/fd"))
             environment = await sandbox.put([COUNT, NAP, SUICIDE])
             for seed in range(30):
                 session = await sandbox.open(environment, seed)
                 await sandbox.call(session, 0, "die" if seed % 10 == 0 else "count", {})
                 await sandbox.close(session)
-            await until(lambda: not sandbox.link.ends and not zombies_below(zygote))
-            assert len(os.listdir("/proc/self/fd")) == held
+            zygote = sandbox.calls.rooms.zygotes[environment]
+            await until(lambda: not zygote.processes and not zombies_below(base))
+            assert len(os.listdir("/proc/self/fd")) == held + 1  # the environment's zygote
             busy = asyncio.ensure_future(sandbox.call(await sandbox.open(environment, 0), 0, "nap", {}))
-            await until(lambda: sandbox.link.pids)
-            child = next(iter(sandbox.link.pids.values()))
+            await until(sandbox.pids)
+            child = next(iter(sandbox.pids().values()))
             busy.cancel()
             await asyncio.gather(busy, return_exceptions=True)
-        await until(lambda: not alive(child) and not alive(zygote))
+        await until(lambda: not alive(child) and not alive(base))
         assert len(os.listdir("/proc/self/fd")) == before
 
     asyncio.run(body())
@@ -145,13 +137,11 @@ def test_sessions_die_with_the_client() -> None:
     async def body() -> None:
         async with process_sandbox(SandboxLimits(seconds=50)) as sandbox:
             call = asyncio.ensure_future(sandbox.call(await sandbox.open(await sandbox.put([NAP]), 0), 0, "nap", {}))
-            assert sandbox.link is not None
-            await until(lambda: sandbox.link.pids)
-            child, zygote = next(iter(sandbox.link.pids.values())), sandbox.link.process
-            os.set_blocking(sandbox.link.control.fileno(), True)
-            sandbox.link.control.shutdown(2)  # what the zygote sees when its client is killed
+            await until(sandbox.pids)
+            child, base = next(iter(sandbox.pids().values())), sandbox.calls.rooms.base
+            base.control.ours.shutdown(2)  # what the zygote sees when its client is killed
             await until(lambda: not alive(child))
-            assert await asyncio.to_thread(zygote.wait, 10) == 0
+            assert await asyncio.to_thread(base.process.wait, 10) == 0
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
 
@@ -165,28 +155,30 @@ def test_sessions_die_with_the_client() -> None:
         ([(0.0, "S"), (0.0, "R")], "infra_error"),
         ([(0.0, "S"), (9.0, "S")], "infra_error"),
         ([(0.0, "S"), (9.0, "S"), (9.0, "S")], "limit_time"),
+        ([(None, "S"), (None, "S")], "limit_time"),
         ([None, None], "infra_error"),
     ],
-    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "waited for a CPU and then blocked", "no evidence"],
+    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "waited for a CPU and then blocked", "no delays told", "no evidence"],
 )
 def test_a_starved_process_is_infrastructure_and_a_blocked_one_is_not(monkeypatch: Any, looks: list[Any], outcome: str) -> None:
-    looked = iter(looks)
-    monkeypatch.setattr(session_module, "run_delay", lambda _: next(looked))
-    monkeypatch.setattr(session_module, "WINDOWS", len(looks) - 1)
-
     async def body() -> None:
-        async with process_sandbox(SandboxLimits(seconds=0.02)) as sandbox:
+        async with process_sandbox(SandboxLimits(seconds=0.02), walls=Walls(cpu=False)) as sandbox:
+            looked = iter(looks)
+            monkeypatch.setattr(watchdog_module, "look", lambda _: (one := next(looked)) and Sight(0.0, *one))
+            monkeypatch.setattr(watchdog_module, "WINDOWS", len(looks) - 1)
             assert (await sandbox.call(await sandbox.open(await sandbox.put([NAP]), 0), 0, "nap", {})).outcome == outcome
 
     asyncio.run(body())
 
 
-def test_the_run_queue_delay_is_read_from_the_system() -> None:
-    delay = session_module.run_delay(os.getpid())
-    assert delay is not None
-    assert delay[0] >= 0
-    assert delay[1] == "R"
-    assert session_module.run_delay(2**22 + 1) is None
+def test_cpu_time_and_the_run_queue_delay_are_read_from_the_system() -> None:
+    sight = watchdog_module.look(os.getpid())
+    assert sight is not None
+    assert sight.cpu > 0
+    assert sight.delay is not None
+    assert sight.delay >= 0
+    assert sight.state == "R"
+    assert watchdog_module.look(2**22 + 1) is None
 
 
 def test_a_memory_limit_below_what_python_needs_is_refused_in_words() -> None:
