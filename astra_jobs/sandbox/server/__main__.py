@@ -1,0 +1,64 @@
+"""``python -m astra_jobs.sandbox.server``: start a server, or say in one line why not.
+
+Exit codes are those of jobs: 78 for what somebody has to change, 75 for what may go away, 0 after a drain.
+"""
+
+import asyncio
+import gc
+import logging
+import resource
+import sys
+
+import uvloop
+
+from astra_jobs.api.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_TRANSIENT, JobError
+from astra_jobs.sandbox.pool.errors import WallMissing
+from astra_jobs.sandbox.server.service import Service
+from astra_jobs.sandbox.server.settings import ServerSettings, server_settings
+
+DESCRIPTORS = 65536
+"""Most descriptors that are asked for; each connection and each live session needs one."""
+
+
+def raise_descriptors() -> None:
+    """Use as many descriptors as the system allows, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def run(settings: ServerSettings) -> None:
+    """Serve until told to end."""
+    service = Service(settings)
+    await service.start()
+    gc.collect()
+    gc.freeze()  # what is here now stays: no collection needs to look at it
+    print(f"astra sandbox server: listening on {settings.host}:{service.port}", file=sys.stderr, flush=True)
+    await service.serve()
+
+
+def main() -> int:
+    """Return the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = server_settings()
+        raise_descriptors()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except WallMissing as error:
+        return _refused(str(error), EXIT_BAD_INPUT)
+    except JobError as error:
+        return _refused(str(error), error.exit_code)
+    except OSError as error:
+        return _refused(f"the address cannot be listened on: {error}", EXIT_TRANSIENT)
+    return EXIT_OK
+
+
+def _refused(why: str, code: int) -> int:
+    print(f"astra sandbox server: not started: {' '.join(why.split())}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
