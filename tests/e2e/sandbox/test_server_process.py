@@ -1,0 +1,206 @@
+"""The server as a pod runs it: a process of its own that starts or says why not, drains, and leaves no process behind."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from astra_jobs.api.base import digest_of
+from astra_jobs.sandbox.server.evidence import look
+
+KEY = "key-of-the-run-0123456789"
+TOOLS = [
+    {
+        "name": "add",
+        "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}},
+        "code": "n = 0\ndef add(x):\n    global n\n    n += x\n    return n\n",
+    },
+    {"name": "burn", "parameters": {"type": "object", "properties": {}}, "code": "def burn():\n    while True:\n        pass\n"},
+]
+DIGEST = digest_of(TOOLS)
+
+
+class Server:
+    """One process and what it said."""
+
+    def __init__(self, folder: Path, *arguments: str, key: str | None = KEY) -> None:
+        self.said = folder / f"said-{time.monotonic_ns()}"
+        key_file = folder / "key"
+        if key is not None:
+            key_file.write_text(key)
+        command = [sys.executable, "-m", "astra_jobs.sandbox.server", "--port", "0", "--key-file", str(key_file), *arguments]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ASTRA_SANDBOX_")}
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+
+    def text(self) -> str:
+        return self.said.read_text()
+
+    def port(self) -> int:
+        until(lambda: "listening" in self.text() or self.process.poll() is not None, 60)
+        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.text())
+        assert found is not None, self.text()
+        return int(found.group(1))
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            return answer.status, json.loads(data) if "json" in answer.headers.get("content-type", "") else data
+        finally:
+            connection.close()
+
+    def open(self, *names: str) -> None:
+        assert self.ask("PUT", f"/v1/envs/{DIGEST}", {"tools": TOOLS})[0] == 200
+        sessions = [{"session": name, "environment": DIGEST, "seed": 1} for name in names]
+        assert self.ask("POST", "/v1/sessions", {"sessions": sessions})[0] == 200
+
+    def call(self, session: str, seq: int, tool: str, **arguments: Any) -> dict[str, Any]:
+        status, told = self.ask("POST", "/v1/calls", {"calls": [{"session": session, "seq": seq, "tool": tool, "arguments": arguments}]})
+        assert status == 200, told
+        return told["results"][0]
+
+    def descendants(self) -> set[int]:
+        """Return every process below the server."""
+        parents = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                except OSError:
+                    continue
+        found: set[int] = set()
+        wave = {self.process.pid}
+        while wave:
+            wave = {pid for pid, parent in parents.items() if parent in wave} - found
+            found |= wave
+        return found
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Tell if a process has ended; one that nobody has reaped yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def server(folder: Path, *arguments: str, **options: Any) -> Iterator[Server]:
+    found = Server(folder, *arguments, **options)
+    try:
+        yield found
+    finally:
+        left = found.descendants()
+        if found.process.poll() is None:
+            found.process.kill()
+        found.process.wait(20)
+        until(lambda: all(map(gone, left)))
+
+
+def test_it_starts_serves_and_ends_with_nothing_left(tmp_path: Path) -> None:
+    with server(tmp_path) as running:
+        assert running.ask("GET", "/readyz")[0] == 200
+        assert running.ask("GET", "/v1/capabilities")[1]["walls"]["network"]["holds"] is True
+        running.open("a")
+        assert [json.loads(running.call("a", seq, "add", x=2)["text"]) for seq in range(3)] == [2, 4, 6]
+        processes = running.descendants()
+        assert len(processes) >= 3, "base zygote, zygote of the environment, session"
+        assert running.ask("DELETE", "/v1/sessions/a")[0] == 204
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0, running.text()
+        assert all(map(gone, processes))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "word"),
+    [
+        ((), None, "key-file"),
+        ((), "short", "key-file"),
+        (("--require", "moat"), KEY, "moat"),
+        (("--port", "x"), KEY, "port"),
+        (("--memory-mib", "32"), KEY, "memoryMib"),
+    ],
+)
+def test_it_says_in_one_line_why_it_does_not_start(tmp_path: Path, arguments: tuple[str, ...], key: str | None, word: str) -> None:
+    with server(tmp_path, *arguments, key=key) as refused:
+        assert refused.process.wait(60) == 78
+        assert word in refused.text()
+        assert refused.text().count("\n") == 1, refused.text()
+        assert KEY not in refused.text()
+
+
+def test_it_does_not_start_without_the_isolation_it_was_promised(tmp_path: Path) -> None:
+    missing = next((name for name, seen in look().items() if not seen.holds), "")
+    if not missing:
+        pytest.skip("everything that can be promised holds here")
+    with server(tmp_path, "--require", f"network,{missing}") as refused:
+        assert refused.process.wait(60) == 78
+        assert re.search(rf"not started: .*{missing} does not hold: .+; .+", refused.text()), refused.text()
+
+
+def test_a_port_that_is_taken_may_be_free_later(tmp_path: Path) -> None:
+    with server(tmp_path) as running, server(tmp_path, "--port", str(running.port())) as second:
+        assert second.process.wait(60) == 75
+        assert "address" in second.text()
+
+
+def test_sigterm_lets_open_sessions_end_and_takes_no_new_ones(tmp_path: Path) -> None:
+    with server(tmp_path, "--drain-seconds", "60") as running:
+        running.open("a")
+        assert running.call("a", 0, "add", x=1)["outcome"] == "ok"
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: running.ask("GET", "/readyz")[0] == 503)
+        assert running.ask("POST", "/v1/sessions", {"sessions": [{"environment": DIGEST, "seed": 2}]})[0] == 429
+        assert json.loads(running.call("a", 1, "add", x=1)["text"]) == 2
+        assert running.ask("DELETE", "/v1/sessions/a")[0] == 204
+        assert running.process.wait(20) == 0
+
+
+def test_a_drain_ends_at_its_deadline_or_at_a_second_signal(tmp_path: Path) -> None:
+    for seconds, signals in (("0.5", 1), ("600", 2)):
+        with server(tmp_path, "--drain-seconds", seconds) as running:
+            running.open("a")
+            assert running.call("a", 0, "add", x=1)["outcome"] == "ok"
+            processes = running.descendants()
+            running.process.send_signal(signal.SIGTERM)
+            until(lambda running=running: running.process.poll() is not None or "draining" in running.text())
+            if signals == 2:
+                running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(20) == 0
+            assert all(map(gone, processes))
+
+
+def test_a_front_that_is_killed_leaves_no_process_even_of_a_call_that_burns(tmp_path: Path) -> None:
+    with server(tmp_path, "--seconds", "60") as running:
+        running.open("a", "b")
+        assert running.call("b", 0, "add", x=1)["outcome"] == "ok"
+        connection = http.client.HTTPConnection("127.0.0.1", running.port(), timeout=30)
+        body = json.dumps({"calls": [{"session": "a", "seq": 0, "tool": "burn", "arguments": {}}]})
+        connection.request("POST", "/v1/calls", body, {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
+        until(lambda: b"astra_sandbox_pool_busy 1" in running.ask("GET", "/metrics")[1])
+        processes = running.descendants()
+        assert len(processes) >= 4
+        running.process.kill()
+        until(lambda: all(map(gone, processes)), 5)
+        connection.close()
