@@ -50,7 +50,7 @@ FAULTS: dict[str, Faults] = {
     "expired watches": Faults(expired=0.7, cut=5),
     "doubled and shuffled events": Faults(doubled=0.5, shuffled=0.5),
     "slow lists": Faults(slow=2),
-    "a mixture": Faults(0.2, 0.025, 0.025, 0.025, 0.025, cut=10, expired=0.1, doubled=0.3, shuffled=0.3, slow=0.5),
+    "a mixture": Faults(0.1, 0.025, 0.025, 0.025, 0.025, cut=10, expired=0.1, doubled=0.3, shuffled=0.3, slow=0.5),
 }
 OUTAGES: dict[str, Faults] = {
     "every write conflicts": Faults(conflict=1.0),
