@@ -17,7 +17,7 @@ from astra_jobs.sandbox.remote.troubles import TOO_LARGE
 from astra_jobs.sandbox.remote.wire import Arguments, CallAnswer
 
 APPLIED = frozenset({"ok", "tool_error"})
-"""Outcomes of calls that may have changed the session's state; they are in its log."""
+"""Outcomes of calls that may have changed the session's state; those that did are in its log."""
 LIMITS = frozenset({"limit_time", "limit_memory", "limit_output"})
 LOST = frozenset({"session_lost", "unknown_session"})
 
@@ -170,6 +170,8 @@ class Session:
         """Take a call's result; False when it comes from another history than the log's."""
         result = result_of(answer)
         applied = result.outcome in APPLIED
+        if result.outcome == "tool_error" and answer.state == self.state.hex():
+            applied = False  # the tool ended its process, and what it had done went with it
         after = state.after(self.state, item.tool, item.arguments.json, result.outcome, answer.text) if applied else self.state
         if answer.state and answer.state != after.hex():
             return False

@@ -1,7 +1,8 @@
 """A sandbox server that runs no code and fails as it is told to. It keeps an account of every call that it applied.
 
 Its tools: ``add`` folds ``x`` into the session's number, so that order and count show in every result; ``fail`` does the
-same with a tool_error; ``limit`` meets a limit and changes nothing; ``odd`` gives another result at each replay.
+same with a tool_error; ``limit`` meets a limit and ``crash`` ends its process, and both change nothing; ``odd`` gives another
+result at each replay.
 """
 
 import asyncio
@@ -52,6 +53,8 @@ class Copy:
             return "unknown_tool", "unknown tool unknown"
         if tool == "limit":
             return "limit_time", "the call used more than 2 s of CPU"
+        if tool == "crash":
+            return "tool_error", "the tool ended its process"
         text = canonical(arguments).decode()
         self.applied.append((tool, text))
         self.number = (self.number * 31 + sum(text.encode())) % MODULUS

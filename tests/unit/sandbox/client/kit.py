@@ -11,7 +11,7 @@ from tests.unit.sandbox.client.fake import KEY, Copy, Fake
 
 TOOLS = [
     ToolCode(name=name, parameters={"type": "object", "properties": {"x": {"type": "integer"}}}, code=f"def {name}(x): return x\n")
-    for name in ("add", "fail", "limit", "odd")
+    for name in ("add", "fail", "limit", "crash", "odd")
 ]
 Life = Sequence[tuple[str, dict[str, Any]]]
 
