@@ -12,9 +12,10 @@ import pytest
 
 from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, ToolCode
+from tests.conformance.sandbox.http_way import http_sandbox
 
 Body = Callable[[Any], Awaitable[None]]
-WAYS: dict[str, Callable[..., AbstractAsyncContextManager[Any]]] = {"process": process_sandbox}
+WAYS: dict[str, Callable[..., AbstractAsyncContextManager[Any]]] = {"process": process_sandbox, "http": http_sandbox}
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 TEXT = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
 LIMITS = SandboxLimits(seconds=0.2, memory_mib=128, output_chars=200)
