@@ -182,6 +182,36 @@ def test_a_server_that_drains_for_too_short_loses_nothing_either(tmp_path, undis
     assert counts["replays"] > 0
 
 
+def test_servers_that_take_little_at_a_time_change_no_result(tmp_path, undisturbed):
+    narrow = ["--sessions", "30", "--queue", "24", "--session-queue", "3", "--parallel", "4", "--live", "6"]
+    with running(tmp_path, 2, *narrow) as servers:
+        results, counts = lived(servers, patience=100.0)
+    assert results == undisturbed
+    assert counts["retries_overloaded"] + counts.get("retries_busy", 0) > 0
+    assert not any(name.startswith("given_up") for name in counts)
+
+
+def test_idle_sessions_outlive_their_lease_while_the_client_is_there(tmp_path):
+    """The positive control is the session that nobody keeps alive: it is gone at once when its lease is over."""
+
+    async def body(server):
+        async with asyncio.timeout(60), remote_sandbox(settings([server], lease=1.0)) as sandbox:
+            environment = await sandbox.put(TOOLS)
+            kept, left = [await sandbox.open(environment, 0) for _ in range(2)]
+            for session in (kept, left):
+                assert (await sandbox.call(session, 0, "fold", {"x": 1})).value == 1
+            abandoned = sandbox._sessions.pop(left)
+            async with asyncio.timeout(30):
+                while sandbox._sessions[kept].lane.metrics.values["requests"] < 14:  # some nine heartbeats, three seconds
+                    await asyncio.sleep(0.05)
+                assert await abandoned.lane.heartbeat([abandoned.name]) == [abandoned.name]
+            assert (await sandbox.call(kept, 1, "fold", {"x": 1})).value == 32
+            assert "replays" not in sandbox.counts()
+
+    with running(tmp_path, 1) as servers:
+        asyncio.run(body(servers[0]))
+
+
 def test_both_encodings_give_the_same(tmp_path, undisturbed):
     with running(tmp_path, 1) as servers:
         results, _ = lived(servers, json=True)
