@@ -15,8 +15,6 @@ from astra_jobs.api.errors import BadInput
 
 MESSAGE = 200
 """Longest message, characters."""
-DEPTH = 64
-"""Deepest nesting of arguments: more than any tool needs, less than the checker's recursion bears."""
 
 
 def _fetch(address: str) -> Any:

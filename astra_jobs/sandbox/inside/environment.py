@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from astra_jobs.sandbox.inside.base import Base
 
 COMPILE_SECONDS = 10.0
-COMPILE_MEMORY = 1 << 30
+COMPILE_MEMORY = 256 << 20
+"""Address space for compiling, beyond what a session has."""
 FALLBACK_BYTES = 4 << 20
 """What a zygote is taken to cost where the system does not tell."""
 
@@ -64,7 +65,7 @@ def private_bytes() -> int:
 
 def main(control: int, tools: int, base: "Base") -> None:
     """Compile the tools of a file of JSON, then serve the control socket."""
-    resource.setrlimit(resource.RLIMIT_AS, (COMPILE_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (base.settings["memory"] + COMPILE_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     with os.fdopen(tools, "rb") as file:
         loaded = json.load(file)
     signal.setitimer(signal.ITIMER_PROF, COMPILE_SECONDS)

@@ -29,9 +29,9 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def hide() -> None:
-    """Give this process's /proc entries to root."""
-    LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+def hide(hidden: bool = True) -> None:
+    """Give this process's /proc entries to root, or take them back."""
+    LIBC.prctl(_PR_SET_DUMPABLE, int(not hidden), 0, 0, 0)
 
 
 def adopt() -> None:
@@ -64,7 +64,7 @@ def bound(walls: Mapping[str, bool], memory: int) -> None:
         **({resource.RLIMIT_AS: memory, resource.RLIMIT_STACK: STACK} if walls["memory"] else {}),
         **({resource.RLIMIT_NOFILE: DESCRIPTORS} if walls["descriptors"] else {}),
         **({resource.RLIMIT_FSIZE: 0} if walls["file_size"] else {}),
-        **({resource.RLIMIT_NPROC: 0} if walls["processes"] or walls["threads"] else {}),
+        **({resource.RLIMIT_NPROC: 0} if walls["processes"] and walls["threads"] else {}),
         **({resource.RLIMIT_CPU: LIFETIME} if walls["cpu"] else {}),
     }
     for kind, value in wanted.items():
@@ -86,5 +86,4 @@ def enclose(settings: Mapping[str, Any], user: int, parent: int) -> None:
     if walls["privileges"]:
         keep_capabilities(frozenset())
     die_with(parent)
-    if walls["dumpable"]:
-        hide()
+    hide(walls["dumpable"])  # a change of user hides too; the positive control shows itself again

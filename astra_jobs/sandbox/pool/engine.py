@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import os
 import secrets
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -42,7 +43,8 @@ class Engine:
         """``own``: a user id for each live session; ``shared``: one for all, because CAP_SETUID, SETGID or KILL is missing."""
         self.proof: dict[str, str] = {}
         """Wall → evidence that it held at start; empty where nothing was proven."""
-        self._bundles: dict[str, Bundle] = {}
+        self._bundles: OrderedDict[str, Bundle] = OrderedDict()
+        self._open: Counter[str] = Counter()
         self._sessions: dict[str, Session] = {}
         self._dirty: list[Session] = []
         self._leases: list[tuple[float, str]] = []
@@ -92,7 +94,9 @@ class Engine:
     async def put(self, tools: list[ToolCode]) -> str:
         """Register an environment; BadInput names a tool whose schema is not one, or that comes twice."""
         digest = digest_of([tool.to_dict() for tool in tools])
-        if digest not in self._bundles:
+        if digest in self._bundles:
+            self._bundles.move_to_end(digest)
+        else:
             for tool in tools:
                 check_schema(tool.name, tool.parameters)
             checks = {tool.name: Arguments(tool.parameters) for tool in tools}
@@ -101,7 +105,15 @@ class Engine:
                 twice = next(name for name in names if names.count(name) > 1)
                 raise BadInput("tools", "BadInput", f"{twice} comes twice; tools of an environment have names of their own")
             self._bundles[digest] = Bundle(digest, tools, checks, sum(len(tool.code) for tool in tools))
+            if len(self._bundles) > self.settings.bundles:
+                self._forget_one()
         return digest
+
+    def _forget_one(self) -> None:
+        unused = next((digest for digest in self._bundles if not self._open[digest]), None)
+        if unused is not None:
+            del self._bundles[unused]
+            self.calls.rooms.stillborn.pop(unused, None)
 
     def environment(self, digest: str) -> Bundle | None:
         """Return a registered environment."""
@@ -141,6 +153,7 @@ class Engine:
         if len(self._sessions) >= self.settings.sessions:
             raise Overloaded(f"{self.settings.sessions} sessions are open", RETRY)
         self._sessions[made.id] = made
+        self._open[made.bundle.digest] += 1
         if made.lease is not None:
             self._touch(made)
             heapq.heappush(self._leases, (made.expires, made.id))
@@ -277,6 +290,9 @@ class Engine:
 
     def _end(self, session: Session) -> None:
         del self._sessions[session.id]
+        self._open[session.bundle.digest] -= 1
+        if not self._open[session.bundle.digest]:
+            del self._open[session.bundle.digest]
         if session.busy or session.queue:
             self.calls.give_up(session, failure("session_lost", "the session was closed"))
         else:
@@ -303,6 +319,7 @@ class Engine:
             "calls_pending": self.calls.pending,
             "sessions_waiting": len(self.calls.line),
             "forks_total": rooms.forks,
+            "replays_total": rooms.replays,
             "base_zygotes_total": rooms.started,
             **{f"{name}_total": count for name, count in sorted(self.calls.totals.items())},
         }

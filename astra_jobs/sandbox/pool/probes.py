@@ -42,7 +42,7 @@ def fork():
         os._exit(0)
 
 def limits(kind, value):
-    return "EPERM" if max(resource.getrlimit(kind)) <= value else "the limit is not set"
+    return "EPERM" if 0 <= min(resource.getrlimit(kind)) <= max(resource.getrlimit(kind)) <= value else "the limit is not set"
 
 def probes(numbers, memory, user):
     return {

@@ -60,6 +60,7 @@ class Rooms:
         self.stillborn: dict[str, int] = {}
         self.live = 0
         self.forks = 0
+        self.replays = 0
         self._users = list(users) if users is not None else None
         self._numbers = itertools.count(1)
         self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
@@ -149,6 +150,7 @@ class Rooms:
         session.process = process
         self.live += 1
         self.forks += 1
+        self.replays += bool(session.log)
         return True
 
     def _zygote(self, bundle: Bundle) -> Zygote | None:

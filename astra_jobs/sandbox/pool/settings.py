@@ -21,7 +21,7 @@ class Walls(NamedTuple):
     network: bool = True
     """Every socket call, also on descriptors that exist: no TCP, UDP, raw, netlink or unix sockets."""
     processes: bool = True
-    """fork, vfork, clone, execve, execveat; RLIMIT_NPROC 0 while this or ``threads`` is on."""
+    """fork, vfork, clone, execve, execveat; RLIMIT_NPROC 0 while this and ``threads`` are on."""
     threads: bool = True
     """clone with CLONE_THREAD; clone3 is ENOSYS while this, ``processes`` or ``namespaces`` is on."""
     signals: bool = True
@@ -75,6 +75,8 @@ class PoolSettings(NamedTuple):
     """Most environment zygotes; one that serves nobody makes room first."""
     zygote_mib: int = 1024
     """Memory of all environment zygotes together, as they report it, above which the least recently used one goes."""
+    bundles: int = 8_192
+    """Most registered environments; above it, the least recently put one that has no session is forgotten."""
     sessions: int = 200_000
     """Most open sessions, with or without a process."""
     parallel: int = 64
