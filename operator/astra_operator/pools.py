@@ -1,7 +1,7 @@
 """The sandbox pools that exist of a run → facts: what there is of each, if it answers, and what keeps it from that. Pure.
 
 A pool belongs to an attempt and a stage, and outlives the stage's restarts. Its Secret cannot be seen, because the operator may read
-none; the Service, made before it and removed after it, stands for it.
+none; it is removed with whatever else there is, also a second time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,15 +85,18 @@ class Pool:
     def goes(self) -> list[Object]:
         """Return what can be removed of it now. The NetworkPolicy stays until no pod is left that it holds back."""
         present = {item["kind"]: item for item in self.objects if "deletionTimestamp" not in item["metadata"]}
-        policy = present.pop("NetworkPolicy", None)
-        if not present:
-            return [policy] if policy and not self.pods else []
-        some = next(iter(present.values()))["metadata"]
-        secret = {"namespace": some["namespace"], "name": naming.key_name(self.name, self.uid)}
-        return [
-            {"apiVersion": "v1", "kind": "Secret", "metadata": secret},
-            *(present[kind] for kind in reversed(KINDS) if kind in present),
-        ]
+        if set(present) == {"NetworkPolicy"} and self.pods:
+            return []
+        if len(present) > 1:
+            present.pop("NetworkPolicy", None)
+        named = [present[kind] for kind in reversed(KINDS) if kind in present]
+        place = {item["metadata"]["namespace"] for item in named}
+        keys = [_key(namespace, naming.key_name(self.name, self.uid)) for namespace in place]
+        return [*keys, *named]
+
+
+def _key(namespace: str, name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name}}
 
 
 def pool_of(item: Object) -> str:

@@ -60,7 +60,7 @@ class Reconciler:
             step = next_step(view)
             if isinstance(step, Rest):
                 return Outcome(step.seconds, self.report(view) or written)
-            if isinstance(step, Mark) and step.end.cause in UNEXPLAINED and self.cluster.refresh_pods(run):
+            if _needs_pods(step) and self.cluster.refresh_pods(run):
                 continue
             # The old attempt's last word must be in status before a new attempt takes its place.
             if isinstance(step, Open) and view.seen.frozen is not None and self.report(view, opening=True):
@@ -192,6 +192,13 @@ class Outcome:
         self.again = again
         self.changed = changed
         self.gone = gone
+
+
+def _needs_pods(step: Step) -> bool:
+    """Tell if a step is wrong where pods are only late: they may explain an end, and a pool's policy goes after its last pod."""
+    if isinstance(step, Remove):
+        return any(item["kind"] == "NetworkPolicy" for item in step.objects)
+    return isinstance(step, Mark) and step.end.cause in UNEXPLAINED
 
 
 def _refused_before(view: View) -> bool:

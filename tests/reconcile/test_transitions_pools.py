@@ -12,7 +12,7 @@ POOL = "envs-envs-1-synthesise-sandbox"
 SERVED, NONE = {"ServicesReady": "True ServicesReady"}, {"ServicesReady": "True NoServices"}
 START = ["Open 1", "Serve synthesise", "Start synthesise/0"]
 GONE = "Remove Deployment, PodDisruptionBudget, Secret, Service"
-POLICY = "Remove NetworkPolicy"
+POLICY = "Remove NetworkPolicy, Secret"
 KINDS = ("NetworkPolicy", "Service", "Secret", "PodDisruptionBudget", "Deployment")
 
 

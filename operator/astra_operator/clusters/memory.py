@@ -269,6 +269,8 @@ class MemoryCluster:
         if found is None or (item["kind"] not in UNREAD and found["metadata"]["uid"] != item["metadata"]["uid"]):
             return
         if found["kind"] in AT_ONCE:
+            if found["kind"] == "NetworkPolicy":
+                self.unguarded += [pod["metadata"]["name"] for pod in self.pool_pods() if _pool(pod) == _pool(found)]
             self._drop(found)
             return
         self.changes += 1
