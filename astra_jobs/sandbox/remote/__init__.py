@@ -5,6 +5,6 @@ again where that is safe, and by replaying a session's log on another server whe
 """
 
 from astra_jobs.sandbox.remote.sandbox import RemoteSandbox, remote_sandbox
-from astra_jobs.sandbox.remote.settings import Isolation, Settings
+from astra_jobs.sandbox.remote.settings import Isolation, Settings, settings_of
 
-__all__ = ["Isolation", "RemoteSandbox", "Settings", "remote_sandbox"]
+__all__ = ["Isolation", "RemoteSandbox", "Settings", "remote_sandbox", "settings_of"]

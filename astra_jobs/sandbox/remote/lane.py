@@ -149,7 +149,8 @@ class Lane(Line):
         async def ask() -> Any:
             return await self.exchange("GET", "/v1/capabilities", None, object)
 
-        check(self.url, self.settings.isolation, await self.insist(ask, time.monotonic() + self.settings.patience))
+        told = await self.insist(ask, time.monotonic() + self.settings.patience)
+        check(self.url, self.settings.isolation, told, self.settings.limits)
 
     async def _put(self, environment: str) -> None:
         async def ask() -> Any:

@@ -1,7 +1,12 @@
-"""What a client of sandbox servers is told. Reads no environment variable and no file."""
+"""What a client of sandbox servers is told. Of files, it reads the key alone; of the environment, nothing."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
+
+from astra_jobs.api.errors import BadInput
+from astra_jobs.api.request import SandboxService
+from astra_jobs.sandbox.protocol import SandboxLimits
 
 Isolation = Literal["gVisor", "Process"]
 
@@ -17,6 +22,8 @@ class Settings:
     url: str | tuple[str, ...]
     key: str = field(repr=False)
     isolation: Isolation
+    limits: SandboxLimits | None = None
+    """The walls of calls that the caller counts on; None: whatever the servers have."""
     patience: float = 60.0
     """A call, from the asking to the answer, with all that is tried again."""
     lease: float = 300.0
@@ -39,3 +46,18 @@ class Settings:
         """Return the URLs, without a slash at their end."""
         given = (self.url,) if isinstance(self.url, str) else self.url
         return tuple(url.rstrip("/") for url in given)
+
+
+def settings_of(service: SandboxService, limits: SandboxLimits) -> Settings:
+    """Return the settings for the pool that a stage's request names; BadInput names the field that cannot be used."""
+    if service.isolation not in get_args(Isolation):
+        known = " or ".join(get_args(Isolation))
+        raise BadInput("sandbox.isolation", "BadInput", f"found {service.isolation!r}; write {known}")
+    try:
+        key = Path(service.key_file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise BadInput("sandbox.keyFile", "BadInput", f"{service.key_file} cannot be read ({error}); mount the pool's key there") from None
+    if not key or not key.isprintable():
+        raise BadInput("sandbox.keyFile", "BadInput", f"{service.key_file} holds no key on one line; mount the pool's key there")
+    isolation: Isolation = "gVisor" if service.isolation == "gVisor" else "Process"
+    return Settings(url=tuple(service.urls), key=key, isolation=isolation, limits=limits)

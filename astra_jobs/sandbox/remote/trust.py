@@ -7,6 +7,7 @@ server that lies about what it saw is not found out here; it runs from the proje
 from typing import Any
 
 from astra_jobs.api.errors import BadInput
+from astra_jobs.sandbox.protocol import SandboxLimits
 from astra_jobs.sandbox.remote.settings import Isolation
 
 PROTOCOL = 1
@@ -21,8 +22,11 @@ _GVISOR = "run the sandbox pods under a RuntimeClass whose handler is runsc, or 
 _WALLS = "run the sandbox server of this project, on a node where its walls can be put up"
 
 
-def check(url: str, promised: Isolation, capabilities: Any) -> None:
-    """Raise BadInput unless the isolation that was promised is shown; its reason is SandboxRuntimeMissing."""
+def check(url: str, promised: Isolation, capabilities: Any, limits: SandboxLimits | None = None) -> None:
+    """Raise BadInput unless the isolation that was promised is shown; its reason is SandboxRuntimeMissing.
+
+    Another version of the protocol, or other limits than the caller's, are BadInput too: results would not be the same.
+    """
     told = capabilities if isinstance(capabilities, dict) else {}
     if "protocol" in told and told["protocol"] != PROTOCOL:
         found = f"{url} speaks version {told['protocol']!r:.20} of the protocol, this job {PROTOCOL}"
@@ -33,6 +37,10 @@ def check(url: str, promised: Isolation, capabilities: Any) -> None:
     if fault is not None:
         message = f"{url} was promised to have isolation {promised}, found: {fault}; {mend}"
         raise BadInput("sandbox.isolation", "SandboxRuntimeMissing", message)
+    wanted = limits.model_dump(by_alias=False) if limits is not None else None
+    if wanted is not None and told.get("limits") != wanted:
+        found = f"{url} has the limits {told.get('limits')!r:.100}, this job counts on {wanted!r}"
+        raise BadInput("sandbox.limits", "BadInput", f"{found}; start the pool with the limits of the run")
 
 
 def _walls_fault(told: dict[Any, Any]) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from astra_jobs.api.errors import BadInput
-from astra_jobs.sandbox.protocol import ToolCode
+from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
 from astra_jobs.sandbox.remote import Settings, remote_sandbox
 
 KEY = "a-key-for-tests-0123456789"
@@ -214,7 +214,7 @@ def test_idle_sessions_outlive_their_lease_while_the_client_is_there(tmp_path):
 
 def test_both_encodings_give_the_same(tmp_path, undisturbed):
     with running(tmp_path, 1) as servers:
-        results, _ = lived(servers, json=True)
+        results, _ = lived(servers, json=True, limits=SandboxLimits())
     assert results == undisturbed
 
 
@@ -223,6 +223,8 @@ def test_a_real_server_that_is_not_in_gvisor_is_given_no_code(tmp_path):
         with pytest.raises(BadInput, match="was promised to have isolation gVisor, found: it is not in gVisor: ") as caught:
             lived(servers, isolation="gVisor")
         assert caught.value.reason == "SandboxRuntimeMissing"
+        with pytest.raises(BadInput, match=r"sandbox\.limits: .* this job counts on"):
+            lived(servers, limits=SandboxLimits(seconds=7.0))
         with pytest.raises(BadInput, match=r"sandbox\.key: .* answered 401"):
             asyncio.run(_with_key(servers, "another-key-0123456789"))
 

@@ -5,7 +5,10 @@ import asyncio
 import pytest
 
 from astra_jobs.api.errors import BadInput
+from astra_jobs.api.request import SandboxService
 from astra_jobs.api.v1alpha1.status import REASONS
+from astra_jobs.sandbox.protocol import SandboxLimits
+from astra_jobs.sandbox.remote import settings_of
 from astra_jobs.sandbox.remote.trust import check
 from tests.unit.sandbox.client.fake import capabilities, fakes
 from tests.unit.sandbox.client.kit import TOOLS, client
@@ -60,6 +63,36 @@ def test_what_is_not_shown_is_refused_and_named(promised, told, found):
 def test_another_version_of_the_protocol_is_named():
     with pytest.raises(BadInput, match="speaks version 2 of the protocol, this job 1; use one version"):
         check(URL, "Process", capabilities(False, protocol=2))
+
+
+def test_limits_other_than_the_jobs_are_named():
+    limits = SandboxLimits(seconds=1.5, memory_mib=128, output_chars=100)
+    same = {"seconds": 1.5, "memory_mib": 128, "output_chars": 100}
+    check(URL, "Process", capabilities(False, limits=same), limits)
+    for told in ({**same, "seconds": 2.0}, None):
+        with pytest.raises(BadInput, match=r"sandbox.limits: .* this job counts on .*'seconds': 1.5.*; start the pool"):
+            check(URL, "Process", capabilities(False, limits=told), limits)
+
+
+def test_the_settings_are_those_of_the_request(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("a-key\n")
+    service = SandboxService(urls=["http://pool.team.svc:8080"], key_file=str(key), isolation="gVisor")
+    settings = settings_of(service, SandboxLimits())
+    assert (settings.urls, settings.key, settings.isolation) == (("http://pool.team.svc:8080",), "a-key", "gVisor")
+    assert "a-key" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "isolation"), [(None, "gVisor"), (b"", "gVisor"), (b"a\nb", "gVisor"), (b"\xff", "gVisor"), (b"k", "none")]
+)
+def test_what_cannot_be_used_of_a_request_is_named(tmp_path, content, isolation):
+    key = tmp_path / "key"
+    if content is not None:
+        key.write_bytes(content)
+    service = SandboxService(urls=["http://pool.team.svc:8080"], key_file=str(key), isolation=isolation)
+    with pytest.raises(BadInput, match=r"sandbox\.(keyFile|isolation): "):
+        settings_of(service, SandboxLimits())
 
 
 def test_a_server_without_the_promised_isolation_gets_no_code():
