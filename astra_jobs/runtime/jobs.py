@@ -9,6 +9,7 @@ from typing import cast
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.job import JobFunction
+from astra_jobs.api.request import StageRequest
 
 JOBS: dict[tuple[Kind, str], str] = {
     ("ToolCorpus", "collect"): "astra_jobs.toolcorpus.job:collect",
@@ -23,6 +24,18 @@ JOBS: dict[tuple[Kind, str], str] = {
     ("RLRun", "train"): "astra_jobs.rl.job:train",
     ("RLRun", "evaluate"): "astra_jobs.evaluation.job:evaluate",
 }
+
+TOOLS_IN_PROCESS: frozenset[tuple[Kind, str]] = frozenset(
+    {("EnvSynthesis", "synthesise"), ("EnvSynthesis", "merge"), ("SFTRun", "evaluate"), ("RLRun", "train"), ("RLRun", "evaluate")}
+)
+"""Stages that run tools in their own process whatever isolation was promised. A promise of more is refused, never quietly broken."""
+
+
+def check_isolation(request: StageRequest) -> None:
+    """Raise BadInput, with the reason SandboxRuntimeMissing, for a stage that would run tools with less isolation than was promised."""
+    if request.isolation != "Process" and (request.kind, request.stage) in TOOLS_IN_PROCESS:
+        message = f"found {request.isolation}; {request.kind} {request.stage} of this version runs tools in its own process only, "
+        raise BadInput("isolation", "SandboxRuntimeMissing", f"{message}set isolation: Process in ConfigMap astra-team")
 
 
 def load(kind: Kind, stage: str) -> JobFunction:

@@ -70,6 +70,7 @@ def run_stage(request: StageRequest, process: Process, progress: FileProgress) -
     artifact = store.find(key)
     if artifact is not None:
         return JobResult(outcome="Succeeded", artifact=artifact, reused=True, metrics=store.manifest(artifact).metrics)
+    jobs.check_isolation(request)
     state = state_of(store.backend, request, process.shard)
     if process.commits:
         state.start()
