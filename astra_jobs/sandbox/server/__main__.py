@@ -8,6 +8,7 @@ import gc
 import logging
 import resource
 import sys
+from dataclasses import replace
 
 import uvloop
 
@@ -17,15 +18,25 @@ from astra_jobs.sandbox.server.service import Service
 from astra_jobs.sandbox.server.settings import ServerSettings, server_settings
 
 DESCRIPTORS = 65536
-"""Most descriptors that are asked for; each connection and each live session needs one."""
+"""Most descriptors that are asked for; each connection, environment and live session needs one."""
+OWN_DESCRIPTORS = 64
+"""Descriptors for everything else."""
+COLLECT = (20_000, 20, 50)
+"""Objects of calls are many and live long: looking for garbage less often costs less than it saves."""
+log = logging.getLogger(__name__)
 
 
-def raise_descriptors() -> None:
-    """Use as many descriptors as the system allows, within reason."""
+def fitting(settings: ServerSettings) -> ServerSettings:
+    """Use as many descriptors as the system allows; with few, take fewer connections rather than lose sessions to it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    room = max(1, max(soft, wanted) - settings.pool.live - settings.pool.environments - OWN_DESCRIPTORS)
+    if settings.http.connections <= room:
+        return settings
+    log.warning("only %d descriptors are allowed: %d connections instead of %d", wanted, room, settings.http.connections)
+    return replace(settings, http=replace(settings.http, connections=room))
 
 
 async def run(settings: ServerSettings) -> None:
@@ -34,6 +45,7 @@ async def run(settings: ServerSettings) -> None:
     await service.start()
     gc.collect()
     gc.freeze()  # what is here now stays: no collection needs to look at it
+    gc.set_threshold(*COLLECT)
     print(f"astra sandbox server: listening on {settings.host}:{service.port}", file=sys.stderr, flush=True)
     await service.serve()
 
@@ -42,8 +54,7 @@ def main() -> int:
     """Return the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        settings = server_settings()
-        raise_descriptors()
+        settings = fitting(server_settings())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except WallMissing as error:

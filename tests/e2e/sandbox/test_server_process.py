@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ DIGEST = digest_of(TOOLS)
 class Server:
     """One process and what it said."""
 
-    def __init__(self, folder: Path, *arguments: str, key: str | None = KEY) -> None:
+    def __init__(self, folder: Path, *arguments: str, key: str | None = KEY, **how: Any) -> None:
         self.said = folder / f"said-{time.monotonic_ns()}"
         key_file = folder / "key"
         if key is not None:
@@ -41,7 +42,7 @@ class Server:
         command = [sys.executable, "-m", "astra_jobs.sandbox.server", "--port", "0", "--key-file", str(key_file), *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ASTRA_SANDBOX_")}
         with self.said.open("wb") as said:
-            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment, **how)
 
     def text(self) -> str:
         return self.said.read_text()
@@ -159,6 +160,22 @@ def test_it_does_not_start_without_the_isolation_it_was_promised(tmp_path: Path)
         assert re.search(rf"not started: .*{missing} does not hold: .+; .+", refused.text()), refused.text()
 
 
+def test_few_descriptors_mean_few_connections_not_lost_sessions(tmp_path: Path) -> None:
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))}
+    with server(tmp_path, "--live", "8", "--environments", "4", **few) as running:
+        bound = running.ask("GET", "/v1/capabilities")[1]["bounds"]["connections"]
+        assert bound == 200 - 8 - 4 - 64
+        assert f"{bound} connections" in running.text()
+        crowd = [http.client.HTTPConnection("127.0.0.1", running.port(), timeout=30) for _ in range(bound - 1)]
+        for connection in crowd:
+            connection.connect()
+        names = [f"s{number}" for number in range(8)]
+        running.open(*names)
+        assert {running.call(name, 0, "add", x=1)["outcome"] for name in names} == {"ok"}
+        for connection in crowd:
+            connection.close()
+
+
 def test_a_port_that_is_taken_may_be_free_later(tmp_path: Path) -> None:
     with server(tmp_path) as running, server(tmp_path, "--port", str(running.port())) as second:
         assert second.process.wait(60) == 75
@@ -199,8 +216,8 @@ def test_a_front_that_is_killed_leaves_no_process_even_of_a_call_that_burns(tmp_
         body = json.dumps({"calls": [{"session": "a", "seq": 0, "tool": "burn", "arguments": {}}]})
         connection.request("POST", "/v1/calls", body, {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
         until(lambda: b"astra_sandbox_pool_busy 1" in running.ask("GET", "/metrics")[1])
+        until(lambda: len(running.descendants()) >= 4)
         processes = running.descendants()
-        assert len(processes) >= 4
         running.process.kill()
         until(lambda: all(map(gone, processes)), 5)
         connection.close()

@@ -161,7 +161,7 @@ def test_chunked_bodies_are_read_and_their_trailers_mean_nothing() -> None:
             data = json.dumps({"calls": [call("a", 0)]}).encode()
             head = b"POST /v1/calls HTTP/1.1\r\ntransfer-encoding: chunked\r\n"
             chunks = b"".join(b"1;why=not\r\n%c\r\n" % byte for byte in data) + b"0\r\n"
-            client.send(head + AUTH + b"\r\n" + chunks + b"content-type: text/plain\r\n\r\n")
+            client.send(head + AUTH + b"\r\n" + chunks + b"content-type: text/plain\r\n" + AUTH + b"\r\n")
             assert (await client.answer()).json["results"][0]["outcome"] == "ok"
             client.send(head + b"\r\n" + chunks + AUTH + b"\r\n")
             await refused(client, 401, "unauthorized")
