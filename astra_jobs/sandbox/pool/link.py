@@ -56,9 +56,9 @@ class Control:
             except BlockingIOError:
                 self._loop.add_writer(self.ours.fileno(), self._writable)
                 return
-            except OSError:
-                self.close()
-                return
+            except OSError:  # the zygote has gone; the reader hears of it and tells, never from within a send
+                self._drop()
+                break
             _close(descriptors)
             self._waiting.popleft()
         self._loop.remove_writer(self.ours.fileno())
@@ -88,10 +88,13 @@ class Control:
         self._loop.remove_writer(self.ours.fileno())
         self.ours.close()
         self.theirs.close()
+        self._drop()
+        self._on_end()
+
+    def _drop(self) -> None:
         for _, descriptors in self._waiting:
             _close(descriptors)
         self._waiting.clear()
-        self._on_end()
 
 
 def _close(descriptors: list[int]) -> None:

@@ -4,6 +4,7 @@ An idle session's process makes way for a busy one's, a zygote that serves nobod
 by replay. Nothing busy is ever ended for room: who finds none waits.
 """
 
+import asyncio
 import itertools
 from collections import OrderedDict
 from typing import Any, Protocol
@@ -66,6 +67,7 @@ class Rooms:
         self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
         self._dead: list[Base] = []
         self._stopped = False
+        self._loop = asyncio.get_running_loop()
 
     def start_base(self) -> Base:
         """Return the live base zygote, starting one where there is none; raises NoBase."""
@@ -187,7 +189,7 @@ class Rooms:
         self._free(process)
         if not process.gone:
             self.owner.exited(process)
-        self.owner.room()
+        self._loop.call_soon(self.owner.room)
 
     def _free(self, process: Process) -> None:
         if self._users is not None and process.user >= 0:
@@ -201,7 +203,7 @@ class Rooms:
             if not process.gone:
                 self.owner.lost(process)
         zygote.processes.clear()
-        self.owner.room()
+        self._loop.call_soon(self.owner.room)
 
     def next_user(self) -> int:
         """Return the user id that the next process gets."""
