@@ -4,9 +4,9 @@ The scripted engine is for what a real one cannot be made to do on command: a re
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -157,12 +157,14 @@ class Raw:
         return await self.answer(head_only=args[0] == "HEAD")
 
     async def ended(self) -> bytes:
-        """Read until the server closes; it must within the deadline."""
+        """Read until the server closes, in order: a reset could have taken an answer along."""
         async with asyncio.timeout(10):
-            try:
-                return await self.reader.read(-1)
-            except ConnectionResetError:
-                return b""
+            return await self.reader.read(-1)
+
+    async def cut(self) -> None:
+        """Wait until the server ends the connection, in whatever way."""
+        with contextlib.suppress(ConnectionResetError):
+            await self.ended()
 
 
 @dataclass
@@ -179,7 +181,7 @@ class Serving:
         return client
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(engine: Any = None, http: HttpBounds = HttpBounds(), **settings: Any) -> AsyncIterator[Serving]:  # noqa: B008 - frozen
     """Give a server; with a scripted engine where none is named."""
     engine = Scripted() if engine is None else engine

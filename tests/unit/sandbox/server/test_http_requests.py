@@ -153,6 +153,23 @@ def test_an_early_answer_waits_for_the_late_one_before_it() -> None:
     run(body())
 
 
+@pytest.mark.parametrize("start", [b"GET /", b"GET /healthz HTTP/1.1\r\na: ", b"GET /healthz HTTP/1.1\r\na"])
+def test_a_head_that_grows_piece_by_piece_is_refused_at_its_bound(start: bytes) -> None:
+    async def body() -> None:
+        async with serving(http=HttpBounds(head=4096)) as server:
+            client = await server.client()
+            client.send(start)
+            for _ in range(60):
+                client.send(b"a" * 100)
+                await client.writer.drain()
+                await asyncio.sleep(0.001)
+            answer = await client.answer()
+            assert answer.status in (414, 431)
+            await client.cut()
+
+    run(body())
+
+
 def test_chunked_bodies_are_read_and_their_trailers_mean_nothing() -> None:
     async def body() -> None:
         async with serving() as server:
