@@ -124,14 +124,16 @@ async def ground(scene: Scene, off: Iterable[str], limits: dict[str, Any]) -> As
 class Battery:
     """Attacks on pools of one variant."""
 
-    def __init__(self, scene: Scene, pace: dict[str, float]) -> None:
+    def __init__(self, scene: Scene, variant: str, pace: dict[str, float]) -> None:
         self.scene = scene
+        self.variant = variant
         self.pace = pace
         self.verdicts: list[Verdict] = []
 
     async def defended(self, attacks: Iterable[Attack]) -> None:
         """Run attacks one after the other against one pool with every wall up."""
         async with ground(self.scene, (), {}) as made:
+            assert made.pool.variant == self.variant, f"the pool is of the variant {made.pool.variant}"
             for attack in attacks:
                 await self._judge(made, attack, "all walls up", self._fault_of_a_wall)
 

@@ -18,17 +18,18 @@ from tests.attacks.scene import API, METADATA, TOKEN
 
 NOBODY = 65534
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFFLAGS, _UP = 0x8916, 0x891C, 0x8914, 0x1 | 0x40
+_PR_SET_DUMPABLE = 4
 _BIND, _MOVE, _RECURSIVE = 0x1000, 0x2000, 0x4000
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(command: list[str]) -> None:
-    """Run a command in a place of its own instead of this process; it becomes process 2 there, below an init."""
+def enter(command: list[str], environment: dict[str, str]) -> None:
+    """Run a command in a place of its own instead of this process; it becomes the first process there."""
     flags = ("--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child", "--propagation", "private")
     unshare = shutil.which("unshare")
     if os.geteuid() != 0 or unshare is None:
         sys.exit("attacks run in namespaces of their own: run this as root on Linux, with unshare of util-linux installed")
-    os.execv(unshare, [unshare, *flags, *command])
+    os.execve(unshare, [unshare, *flags, *command], environment)
 
 
 def furnish() -> None:
@@ -42,13 +43,15 @@ def furnish() -> None:
         TOKEN.parent.mkdir(parents=True)
 
 
-def become_nobody() -> None:
-    """Give up root for good, as a pod of the restricted level has; Python stays reachable."""
+def become_nobody(*folders: Path) -> None:
+    """Give up root for good, as a pod of the restricted level has; folders become nobody's, Python stays reachable."""
     _open_way(Path(sys.base_prefix))
-    os.chown(TOKEN.parent, NOBODY, NOBODY)
+    for folder in (TOKEN.parent, *folders):
+        os.chown(folder, NOBODY, NOBODY)
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as of a process that was never anybody else
 
 
 def _open_way(prefix: Path) -> None:

@@ -67,7 +67,7 @@ async def battle(wanted: argparse.Namespace, folder: Path) -> list[Verdict]:
     scene = Scene(folder / "outside")
     gvisor = in_gvisor()
     attacks = chosen(wanted.only)
-    battery = Battery(scene, {"rounds": rounds(), "pause": 6 * LIMITS.seconds + 1})
+    battery = Battery(scene, wanted.variant, {"rounds": rounds(), "pause": 6 * LIMITS.seconds + 1})
     try:
         if not wanted.only_controls:
             await battery.defended(attacks)
@@ -97,16 +97,16 @@ def tell(verdicts: list[Verdict], seconds: float, *, as_json: bool) -> int:
 def main() -> None:
     """Make the place, then run."""
     wanted = options(sys.argv[1:])
-    again = [sys.executable, "-m", "tests.attacks.run", "--here", *sys.argv[1:]]
-    if CANARY not in os.environ:  # a secret that the supervisor was started with
-        os.environ[CANARY] = os.urandom(16).hex()
-        place.enter(again) if not wanted.here else os.execv(sys.executable, again)
+    if CANARY not in os.environ:  # a secret that the supervisor was started with, and nothing else of this machine
+        again = [sys.executable, "-m", "tests.attacks.run", "--here", *sys.argv[1:]]
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", CANARY: os.urandom(16).hex()}
+        place.enter(again, environment) if not wanted.here else os.execve(sys.executable, again, environment)
     if os.geteuid() == 0:
         place.furnish()
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o777)
         if wanted.variant == "shared" and os.geteuid() == 0:
-            place.become_nobody()
+            place.become_nobody(Path(name))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         started = time.monotonic()
         verdicts = asyncio.run(battle(wanted, Path(name)))

@@ -36,7 +36,7 @@ def truncate_by_opening(**a):
     raw("openat", -100, a["file"].encode(), 0o1001, 0)
 
 
-@attack("files", CHANGE, **HARM)
+@attack("files", CHANGE, FILE_SIZE, alone=(CHANGE,), **HARM)
 def truncate(**a):
     """Empty a file by its path."""
     raw("truncate", a["file"].encode(), 0)
@@ -56,14 +56,14 @@ def create_by_number(**a):
     raw("creat", a["folder"].encode() + b"/new", 0o600)
 
 
-@attack("files", OPEN, CHANGE, alone=(OPEN,), **HARM)
+@attack("files", OPEN, CHANGE, alone=(OPEN,), native="gVisor has no such call", **HARM)
 def create_by_openat2(**a):
     """Make a file by the newest call, whose flags no filter can see."""
     kind = ctypes()
     raw("openat2", -100, a["folder"].encode() + b"/new", (kind.c_ulonglong * 3)(0o101, 0o600, 0), 24)
 
 
-@attack("files", OPEN, CHANGE, proof=returned())
+@attack("files", OPEN, CHANGE, native="gVisor has no nameless files", proof=returned())
 def nameless_file(**a):
     """Make a file that has no name."""
     return raw("openat", -100, a["folder"].encode(), 0o20200002, 0o600) >= 0
@@ -207,7 +207,7 @@ def another_root(**a):
     return os.path.exists("/file")
 
 
-@attack("files", KERNEL, OPEN, OWN_UID, PRIVILEGES, alone=(OPEN,), proof=returned(), root=True)
+@attack("files", KERNEL, OPEN, OWN_UID, PRIVILEGES, alone=(OPEN,), native="gVisor has no handles of files", proof=returned(), root=True)
 def open_by_handle(**a):
     """Open a file by its number in the file system, as container escapes do."""
     import os
@@ -256,7 +256,7 @@ def stream_of_the_c_library(**a):
         raise OSError(kind.get_errno(), "fclose")
 
 
-@attack("files", OPEN, CHANGE, DUMPABLE, PRIVILEGES, OWN_UID, alone=(OPEN,), proof=returned())
+@attack("files", OPEN, CHANGE, DUMPABLE, PRIVILEGES, OWN_UID, alone=(OPEN,), native="gVisor lets nobody write that file", proof=returned())
 def write_own_memory_by_its_file(**a):
     """Write to memory that is read-only, by /proc/self/mem."""
     kind = ctypes()

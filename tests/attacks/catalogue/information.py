@@ -88,25 +88,25 @@ def memory_of_a_neighbour_by_its_file(**a):
         return file.read(64).decode("latin-1")
 
 
-@attack("information", *SPY, alone=(TRACING,), proof=told("memory"))
+@attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=told("memory"))
 def memory_of_a_process(**a):
     """Read another process's memory by the system call."""
     return memory_of(a["victim"], a["address"], 64).decode("latin-1")
 
 
-@attack("information", *SPY, alone=(TRACING,), proof=told("neighbour"))
+@attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=told("neighbour"))
 def memory_of_a_neighbour(**a):
     """Read another session's memory by the system call."""
     return memory_of(a["neighbour"], a["neighbour_address"], 64).decode("latin-1")
 
 
-@attack("information", *SPY, alone=(TRACING,), proof=returned())
+@attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=returned())
 def memory_of_the_zygote(**a):
     """Read the zygote's memory, which lies where one's own does."""
     return memory_of(raw("getppid"), id(int), 64) != b""
 
 
-@attack("information", *SPY, alone=(TRACING,), proof=told("private"))
+@attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=told("private"))
 def descriptor_of_a_process(**a):
     """Take a copy of another process's descriptor."""
     import os
@@ -244,7 +244,7 @@ def who_is_at_the_other_end(**a):
         from_number.detach()
 
 
-@attack("information", *SPY, alone=(TRACING,), proof=returned())
+@attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=returned())
 def compare_with_a_process(**a):
     """Ask the kernel whether another process shares one's memory."""
     import os

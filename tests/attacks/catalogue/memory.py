@@ -34,7 +34,7 @@ def doubling_text(**a):
     return len(text)
 
 
-@attack("memory", MEMORY, **HELD)
+@attack("memory", MEMORY, proof=at_least(FULL), outcomes="limit_memory limit_time", **SLOW)
 def many_small_objects(**a):
     """Grow by many small pieces."""
     pieces = []
@@ -49,7 +49,7 @@ def slow_leak(**a):
     import sys
 
     kept = sys.__dict__.setdefault("leaked", [])
-    kept.append(bytes(80 << 20))
+    kept.append(bytes(60 << 20))
     return sum(map(len, kept))
 
 
@@ -143,7 +143,7 @@ def deep_recursion(**a):
     return down(2_000_000)
 
 
-@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=returned("deep"), **SLOW)
+@attack("memory", MEMORY, outcomes="limit_memory limit_time tool_error", proof=returned("deep"), **SLOW)
 def nested_generators(**a):
     """Build a tower of iterators."""
     tower = iter(())

@@ -37,7 +37,7 @@ def tcp_over_ipv6(**a):
     connection.connect(tuple(address))
 
 
-@attack("network", NETWORK, **_heard("tcp"))
+@attack("network", NETWORK, native="gVisor has no such flag", **_heard("tcp"))
 def tcp_without_connecting(**a):
     """Connect and send in one call, past a filter on connect."""
     import socket
@@ -104,7 +104,9 @@ def unix_datagram(**a):
     socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"secret", a["addresses"]["datagrams"])
 
 
-@attack("network", NETWORK, OWN_UID, PRIVILEGES, alone=(NETWORK,), proof=returned(), root=True)
+@attack(
+    "network", NETWORK, OWN_UID, PRIVILEGES, alone=(NETWORK,), native="gVisor has raw sockets by a flag alone", proof=returned(), root=True
+)
 def raw_socket(**a):
     """Send packets of one's own making."""
     import socket
@@ -112,7 +114,16 @@ def raw_socket(**a):
     return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).fileno() > 0
 
 
-@attack("network", NETWORK, OWN_UID, PRIVILEGES, alone=(NETWORK,), proof=returned(), root=True)
+@attack(
+    "network",
+    NETWORK,
+    OWN_UID,
+    PRIVILEGES,
+    alone=(NETWORK,),
+    native="gVisor has packet sockets by a flag alone",
+    proof=returned(),
+    root=True,
+)
 def packet_socket(**a):
     """Listen to everybody's packets."""
     import socket

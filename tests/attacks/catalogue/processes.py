@@ -42,7 +42,7 @@ def clone_by_number(**a):
     return os.waitpid(child, 0)[1] == 7 << 8
 
 
-@attack("processes", PROCESSES, THREADS, NAMESPACES, alone=(PROCESSES, THREADS, NAMESPACES), **MADE)
+@attack("processes", PROCESSES, THREADS, NAMESPACES, alone=(PROCESSES, THREADS, NAMESPACES), native="gVisor has no such call", **MADE)
 def clone3_by_number(**a):
     """Fork by clone3, whose arguments no filter can see."""
     import os
@@ -80,7 +80,7 @@ def subprocess_module(**a):
     return subprocess.run(["/bin/true"], check=True).returncode == 0
 
 
-@attack("processes", PROCESSES, THREADS, alone=(PROCESSES,), proof=at_least(20))
+@attack("processes", PROCESSES, THREADS, alone=(PROCESSES,), proof=at_least(20), limits={"seconds": 5.0})
 def fork_bomb(**a):
     """Fork until it fails, and have every child fork."""
     import os
@@ -175,7 +175,7 @@ def queue_a_signal(**a):
     raw("rt_sigqueueinfo", a["victim"], 10, kind.byref(info))
 
 
-@attack("processes", SIGNALS, OWN_UID, PRIVILEGES, TRACING, alone=(SIGNALS, TRACING), **KILLS)
+@attack("processes", SIGNALS, OWN_UID, PRIVILEGES, TRACING, alone=(SIGNALS, TRACING), native="gVisor has no such call", **KILLS)
 def signal_through_a_descriptor(**a):
     """Signal by a descriptor of the process."""
     raw("pidfd_send_signal", raw("pidfd_open", a["victim"], 0), 9, None, 0)
@@ -266,14 +266,14 @@ def pin_another(**a):
     raw("sched_setaffinity", a["victim"], 8, kind.byref(kind.c_ulong(1)))
 
 
-@attack("processes", CPU, PRIVILEGES, OWN_UID, alone=(CPU,), proof=harmed("victim's limits"))
+@attack("processes", CPU, PRIVILEGES, OWN_UID, alone=(CPU,), native="gVisor has one class of scheduling", proof=harmed("victim's limits"))
 def reschedule_another(**a):
     """Put another process into the idle class."""
     kind = ctypes()
     raw("sched_setscheduler", a["victim"], 5, kind.byref(kind.c_int(0)))
 
 
-@attack("processes", CPU, PRIVILEGES, OWN_UID, alone=(CPU,), proof=returned(), root=True)
+@attack("processes", CPU, PRIVILEGES, OWN_UID, alone=(CPU,), native="gVisor has one class of scheduling", proof=returned(), root=True)
 def realtime_priority(**a):
     """Take a real-time class, before which everybody waits."""
     kind = ctypes()
