@@ -49,7 +49,7 @@ def request(method: str, path: str, body: Any = None, key: str = KEY) -> bytes:
 
 
 def cpu_of(pid: int) -> tuple[float, float]:
-    """Return the CPU seconds of a process and of those that live below it: what a busy machine does not change."""
+    """Return the CPU seconds of a process, and of those below it, the ended ones included: what a busy machine hardly changes."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -65,9 +65,11 @@ def cpu_of(pid: int) -> tuple[float, float]:
 
 def _cpu(pid: int) -> float:
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        own = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
+    return own + (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # and of children that were waited for
 
 
 class Connection(asyncio.Protocol):
@@ -234,9 +236,10 @@ async def measure_creation(port: int, count: int) -> Figures:
     return {"what": "open and first call", "count": count, **percentiles(both), "open_p50_ms": percentiles(opened)["p50_ms"]}
 
 
-async def measure_cold(port: int, environments: int, sessions: int) -> Figures:
+async def measure_cold(port: int, pid: int, environments: int, sessions: int) -> Figures:
     """Return the seconds until every session of many new environments has answered its first call."""
     began = time.perf_counter()
+    before = cpu_of(pid)
     prefix = f"cold-{time.monotonic_ns()}"
 
     async def one(number: int) -> int:
@@ -249,13 +252,10 @@ async def measure_cold(port: int, environments: int, sessions: int) -> Figures:
         return (await exchange(port, request("POST", "/v1/calls", {"calls": calls}))).count(b'"ok"')
 
     answered = sum(await asyncio.gather(*map(one, range(environments))))
-    return {
-        "what": "cold",
-        "environments": environments,
-        "sessions": sessions,
-        "answered": answered,
-        "seconds": round(time.perf_counter() - began, 2),
-    }
+    took = time.perf_counter() - began
+    front, below = (after - earlier for earlier, after in zip(before, cpu_of(pid), strict=True))
+    cpu = {"front_cpu_s": round(front, 2), "sessions_cpu_s": round(below, 2)}
+    return {"what": "cold", "environments": environments, "sessions": sessions, "answered": answered, "seconds": round(took, 2), **cpu}
 
 
 async def measure_front(port: int, connections: int, seconds: float) -> Figures:
@@ -301,7 +301,7 @@ async def everything(port: int, pid: int, seconds: float, short: bool) -> None:
         for connections in (1, 8, 64):
             print(json.dumps(await measure_calls(port, pid, connections, batch, seconds)), flush=True)
     print(json.dumps(await measure_creation(port, 100 if short else 500)), flush=True)
-    print(json.dumps(await measure_cold(port, 32 if short else 256, 8)), flush=True)
+    print(json.dumps(await measure_cold(port, pid, 32 if short else 256, 8)), flush=True)
 
 
 def main() -> None:
