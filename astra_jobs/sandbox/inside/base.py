@@ -4,21 +4,31 @@ The standard library only, so that it stays small and a fork copies few pages. I
 capabilities, no new privileges, the zygotes' filter. Its only argument is the settings as JSON.
 """
 
-import gc
-import importlib
-import json
 import os
-import signal
-import socket
-import sys
-import warnings
-from typing import Any
 
-from astra_jobs.sandbox.inside import environment, limits, seccomp
-from astra_jobs.sandbox.inside.clock import Chance, Clock
-from astra_jobs.sandbox.inside.forker import Forker, address_space
-from astra_jobs.sandbox.inside.frames import FAILED, HELLO
-from astra_jobs.sandbox.inside.modules import WARM
+
+def _forget(**_: object) -> None:
+    """Take a module's wish to run code in every forked child, and drop it."""
+
+
+# Before anything imports ``random`` or ``threading``: their hooks touch some 150 pages in each child, which is most of a
+# fork's cost. Zygotes have one thread, and sessions seed ``random`` themselves.
+os.register_at_fork = _forget
+
+import gc  # noqa: E402
+import importlib  # noqa: E402
+import json  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+import warnings  # noqa: E402
+from typing import Any  # noqa: E402
+
+from astra_jobs.sandbox.inside import environment, limits, seccomp  # noqa: E402
+from astra_jobs.sandbox.inside.clock import Chance, Clock  # noqa: E402
+from astra_jobs.sandbox.inside.forker import Forker, address_space  # noqa: E402
+from astra_jobs.sandbox.inside.frames import FAILED, HELLO  # noqa: E402
+from astra_jobs.sandbox.inside.modules import WARM  # noqa: E402
 
 
 class Base(Forker):
