@@ -49,7 +49,7 @@ class Printer:
     def pods(self) -> list[Object]:
         """Return the pods that are meant and exist."""
         metadata = self._choice.run["metadata"]
-        found = self._server.pods(metadata["namespace"], f"{naming.LABEL_UID}={metadata['uid']}")
+        found = self._server.pods(metadata["namespace"], f"{naming.LABEL_UID}={metadata['uid']},!{naming.LABEL_POOL}")
         return [pod for pod in found if self._choice.takes(pod)]
 
     def print_all(self, pods: list[Object]) -> None:

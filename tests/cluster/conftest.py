@@ -24,4 +24,13 @@ def node(plane: "ControlPlane", tmp_path_factory: pytest.TempPathFactory) -> Ite
         plane.kubectl("delete", "node", node.name, "--ignore-not-found")
 
 
+@pytest.fixture(scope="session")
+def runtime(plane: "ControlPlane") -> None:
+    """A RuntimeClass for sandbox pools, and the operator's right to see it."""
+    from tests.cluster.operator_pools import CLUSTER_RIGHTS
+
+    plane.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"})
+    plane.kubectl("apply", "-f", str(CLUSTER_RIGHTS))
+
+
 READY = "jsonpath={.status.conditions[?(@.status=='True')].type}"

@@ -107,6 +107,8 @@ def test_the_operator_may_do_nothing_outside_its_teams(team: OperatorTeam) -> No
 
 def test_sigterm_ends_it_in_order_and_a_restart_changes_nothing(team: OperatorTeam, operator: OperatorProcess) -> None:
     assert operator.healthy(), operator.problems()
+    # There is no node, which is told once, after some seconds: whichever operator is there by then.
+    team.wait("it says what its pod waits for", lambda: "WaitingForCapacity" in json.dumps(team.run()["status"]["conditions"]))
     assert operator.stop() == 0
     assert team.holder() == ""
     assert operator.lines()[-1]["message"] == "stopped"

@@ -20,6 +20,7 @@ from tests.cluster.plane.plane import ControlPlane
 Object = dict[str, Any]
 Script = Callable[[Object], Callable[[StageRequest, int], tuple[JobResult | None, int]] | None]
 """Says for a pod how it ends (a result and an exit code from its request and shard), or None to let it run."""
+POOL = "astra.dev/pool"
 MANAGED = "app.kubernetes.io/managed-by=astra-operator"
 INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -105,7 +106,10 @@ class PodPlayer:
     def _run(self, pod: Object) -> None:
         metadata = pod["metadata"]
         if pod["status"]["phase"] != "Running":
-            body = {"metadata": {"uid": metadata["uid"]}, "status": {"phase": "Running", "startTime": _now()}}
+            now = _now()
+            # Only who is behind a Service is asked if it is ready: the pods of sandbox pools.
+            ready = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]} if POOL in metadata["labels"] else {}
+            body = {"metadata": {"uid": metadata["uid"]}, "status": {"phase": "Running", "startTime": now} | ready}
             self._plain.ask("PATCH", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status", body)
 
     def _end(self, pod: Object, result: JobResult | None, code: int) -> None:

@@ -247,3 +247,7 @@ def test_the_team_s_settings_are_read(bench: Bench) -> None:
 
 def test_time_is_utc(bench: Bench) -> None:
     assert bench.cluster.now().utcoffset() == timedelta(0)
+
+
+def test_a_runtime_class_that_nobody_made_is_not_there(bench: Bench) -> None:
+    assert bench.cluster.has_runtime("nowhere") is False

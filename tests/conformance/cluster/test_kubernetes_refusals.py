@@ -128,6 +128,15 @@ def test_what_somebody_else_made_is_a_conflict(plane, kubernetes: KubernetesBenc
     assert kubernetes.cluster.children(run["metadata"]["uid"]) == []
 
 
+def test_what_had_the_name_and_is_gone_unseen_is_no_conflict(kubernetes: KubernetesBench, run: Object) -> None:
+    other = kubernetes.put_run(manifest("others", kubernetes.namespace))
+    kubernetes.cluster.apply([config(run, "first")], run)
+    (item,) = kubernetes.cluster.children(run["metadata"]["uid"])
+    kubernetes.send("delete", item)
+    assert kubernetes.cluster.apply([config(other, "first")], other) == ["first"]
+    assert kubernetes.cluster.children(run["metadata"]["uid"]) == []
+
+
 def test_a_request_that_vanished_unseen_is_not_made_again_by_its_end(kubernetes: KubernetesBench, run: Object) -> None:
     kubernetes.cluster.apply([config(run, "first")], run)
     (item,) = kubernetes.cluster.children(run["metadata"]["uid"])
