@@ -12,7 +12,7 @@ from datetime import datetime
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
-from astra_operator.clusters.base import Cluster, Object, Refused, RunKey
+from astra_operator.clusters.base import Cluster, Conflict, Object, Refused, RunKey
 from astra_operator.desired.launch import LaunchPlan, attempt_config, launch_objects, with_end
 from astra_operator.desired.naming import STACKS_ANNOTATION
 from astra_operator.desired.sandbox import pool_objects
@@ -129,10 +129,10 @@ class Reconciler:
             return Obstacle("Refused", str(error))
 
     def _apply_to(self, request: Object, workload: list[Object], run: Object) -> bool:
-        """Make the workload of a request that was made just now."""
+        """Make the workload of a request that was made just now; one that cannot be leaves no request."""
         try:
             return bool(self.cluster.apply(workload, run))
-        except Refused:
+        except (Refused, Conflict):
             slot = (request["kind"], request["metadata"]["name"])
             for item in self.cluster.children(run["metadata"]["uid"]):
                 if (item["kind"], item["metadata"]["name"]) == slot:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from astra_operator.clusters.base import Refused
+from astra_operator.clusters.base import Conflict, Refused
 from tests.reconcile.harness import TEAM
 from tests.reconcile.transition_kit import (
     RUNNING,
@@ -414,4 +414,23 @@ def test_the_request_of_a_refused_workload_goes_and_a_dry_run_asks_from_then_on(
     scene.cluster.fault = lambda moment, call: None
     scene.wait(61)
     assert scene.reasons(scene.key)["Reconciling"] == "True Running"
+    assert scene.cluster.get_run(*scene.key)["status"]["attempt"]["restarts"] == 0
+
+
+def test_a_workload_whose_name_is_taken_for_a_while_costs_no_restart() -> None:
+    taken: list[str] = []
+
+    def fault(moment: str, call: str) -> None:
+        if moment == "before" and call == "apply" and sum(name == "apply" for name, _ in scene.cluster.log) == 2:
+            taken.append(call)
+            raise Conflict("Job default/tools-corpus-1-collect-0 belongs to another owner")
+
+    scene = Scene()
+    scene.cluster.fault = fault
+    pending(scene)
+    assert set(taken) == {"apply"}
+    assert [slot[2] for slot in scene.cluster.objects] == ["tools-corpus-1"]
+    scene.cluster.fault = lambda moment, call: None
+    scene.wait(10)
+    assert ("Job", "default", "tools-corpus-1-collect-0") in scene.cluster.objects
     assert scene.cluster.get_run(*scene.key)["status"]["attempt"]["restarts"] == 0

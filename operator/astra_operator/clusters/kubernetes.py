@@ -154,22 +154,11 @@ class KubernetesCluster:
         if item["kind"] in UNREAD:
             return self._create_unread(item)
         known = self.index.find(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
-        if known is None:
-            try:
-                answer = self._create(item, {})
-            except Unreachable:
-                self._unsure.setdefault(item["metadata"]["ownerReferences"][0]["uid"], []).append(item)
-                raise
-            if answer.good:
-                self.index.put(answer.body, streamed=False)
-                return True
-            if answer.reason != "AlreadyExists":
-                raise failure(_name(item), answer)
-            known = self._refresh(item)
-            if known is None:
-                raise ClusterError(f"{_name(item)} was there and is gone; it is made in the next pass")
+        if known is not None and not _same_owner(known, item):
+            known = self._refresh(item)  # memory may be behind, and what had the name may be gone
+        if known is None and (known := self._create_new(item)) is None:
+            return True
         if not _same_owner(known, item):
-            self._refresh(item)  # memory may be behind: the next pass decides on what is there now
             raise Conflict(f"{_name(item)} belongs to another owner")
         if item["kind"] == "ConfigMap" and not _marked(known, item):
             self._mark(known, item)
@@ -177,6 +166,23 @@ class KubernetesCluster:
             self._mark(known, item, item["spec"])
             return True
         return False
+
+    def _create_new(self, item: Object) -> Object | None:
+        """Make an object; return the one that has its name already, None when it was made."""
+        try:
+            answer = self._create(item, {})
+        except Unreachable:
+            self._unsure.setdefault(item["metadata"]["ownerReferences"][0]["uid"], []).append(item)
+            raise
+        if answer.good:
+            self.index.put(answer.body, streamed=False)
+            return None
+        if answer.reason != "AlreadyExists":
+            raise failure(_name(item), answer)
+        known = self._refresh(item)
+        if known is None:
+            raise ClusterError(f"{_name(item)} was there and is gone; it is made in the next pass")
+        return known
 
     def _create_unread(self, item: Object) -> bool:
         """Make a Secret with a new key. Nothing of the answer is kept, and one that is there already cannot be looked at."""
