@@ -7,8 +7,7 @@ from tests.attacks.weapons import ctypes, raw
 
 FULL = 300 << 20
 """More than any session of the battery may have, bytes."""
-SLOW = {"limits": {"seconds": 5.0}}
-HELD = {"proof": at_least(FULL), "outcomes": "limit_memory", **SLOW}
+HELD = {"proof": at_least(FULL), "outcomes": "limit_memory"}
 OUTSIDE = 64 << 20
 """Memory that the address space does not count: less, because each session could take as much."""
 
@@ -34,7 +33,7 @@ def doubling_text(**a):
     return len(text)
 
 
-@attack("memory", MEMORY, proof=at_least(FULL), outcomes="limit_memory limit_time", **SLOW)
+@attack("memory", MEMORY, proof=at_least(FULL), outcomes="limit_memory")
 def many_small_objects(**a):
     """Grow by many small pieces."""
     pieces = []
@@ -53,7 +52,7 @@ def slow_leak(**a):
     return sum(map(len, kept))
 
 
-@attack("memory", MEMORY, proof=at_least(FULL), outcomes="tool_error ok limit_memory", **SLOW)
+@attack("memory", MEMORY, proof=at_least(FULL), outcomes="tool_error ok limit_memory")
 def catch_and_go_on(**a):
     """Take every MemoryError as a reason to try again with less."""
     kept, step, held = [], 64 << 20, 0
@@ -66,7 +65,7 @@ def catch_and_go_on(**a):
     return held
 
 
-@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=at_least(FULL), **SLOW)
+@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=at_least(FULL))
 def anonymous_mapping(**a):
     """Map pages and touch them."""
     import mmap
@@ -77,7 +76,7 @@ def anonymous_mapping(**a):
     return len(pages)
 
 
-@attack("memory", MEMORY, outcomes="tool_error", proof=at_least(FULL), **SLOW)
+@attack("memory", MEMORY, outcomes="tool_error", proof=at_least(FULL))
 def mapping_below_python(**a):
     """Map pages by the C library, shared instead of private."""
     kind = ctypes()
@@ -90,7 +89,7 @@ def mapping_below_python(**a):
     return 300 << 20
 
 
-@attack("memory", MEMORY, proof=at_least(FULL), **SLOW)
+@attack("memory", MEMORY, proof=at_least(FULL))
 def heap_by_brk(**a):
     """Move the end of the heap."""
     kind = ctypes()
@@ -105,7 +104,7 @@ def heap_by_brk(**a):
     return moved
 
 
-@attack("memory", MEMORY, proof=at_least(FULL), **SLOW)
+@attack("memory", MEMORY, proof=at_least(FULL))
 def grown_mapping(**a):
     """Map little and have it grown."""
     import mmap
@@ -115,7 +114,7 @@ def grown_mapping(**a):
     return len(pages)
 
 
-@attack("memory", MEMORY, PRIVILEGES, alone=(MEMORY,), outcomes="tool_error limit_memory", proof=at_least(FULL), **SLOW)
+@attack("memory", MEMORY, PRIVILEGES, alone=(MEMORY,), outcomes="tool_error limit_memory", proof=at_least(FULL))
 def raise_the_memory_limit(**a):
     """Lift the limit first."""
     kind = ctypes()
@@ -130,7 +129,7 @@ def raise_the_memory_limit(**a):
     return len(b"x" * (300 << 20))
 
 
-@attack("memory", MEMORY, outcomes="limit_memory tool_error limit_time", proof=returned("deep"), **SLOW)
+@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=returned("deep"))
 def deep_recursion(**a):
     """Lift Python's recursion limit and call ever deeper."""
     import sys
@@ -143,7 +142,7 @@ def deep_recursion(**a):
     return down(2_000_000)
 
 
-@attack("memory", MEMORY, outcomes="limit_memory limit_time tool_error", proof=returned("deep"), **SLOW)
+@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=returned("deep"))
 def nested_generators(**a):
     """Build a tower of iterators."""
     tower = iter(())
@@ -155,7 +154,7 @@ def nested_generators(**a):
     return "deep"
 
 
-@attack("memory", MEMORY, proof=at_least(FULL), outcomes="limit_memory limit_time", **SLOW)
+@attack("memory", MEMORY, proof=at_least(FULL), outcomes="limit_memory")
 def decompression_bomb(**a):
     """Unpack a few hundred kilobytes into hundreds of megabytes."""
     import zlib
@@ -203,7 +202,7 @@ def kernel_buffers_of_pipes(**a):
     return held
 
 
-@attack("memory", IPC, proof=at_least(FULL), **SLOW)
+@attack("memory", IPC, proof=at_least(FULL))
 def shared_segments(**a):
     """Keep it in System V segments: no address space while they are not attached, and they outlive the session."""
     made = [raw("shmget", 0, 100 << 20, 0o1600) for _ in range(4)]

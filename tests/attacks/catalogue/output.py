@@ -4,7 +4,7 @@ from tests.attacks.attack import attack
 from tests.attacks.proofs import longer, returned
 from tests.attacks.walls import ENCODER, OUTPUT, RECURSION
 
-LONG = {"proof": longer(2_000_000), "outcomes": "limit_output", "limits": {"memory_mib": 1024, "seconds": 5.0}}
+LONG = {"proof": longer(2_000_000), "outcomes": "limit_output", "limits": {"memory_mib": 1024}}
 ODD = {"proof": lambda event: event.last.outcome == "ok", "outcomes": "tool_error"}
 
 
