@@ -129,7 +129,7 @@ def raise_the_memory_limit(**a):
     return len(b"x" * (300 << 20))
 
 
-@attack("memory", MEMORY, outcomes="limit_memory tool_error", proof=returned("deep"))
+@attack("memory", MEMORY, outcomes="limit_memory limit_time tool_error", proof=returned("deep"))
 def deep_recursion(**a):
     """Lift Python's recursion limit and call ever deeper."""
     import sys
