@@ -73,7 +73,7 @@ def evaluate(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) 
             ctx.progress.update(index, len(policies), f"{name}: {message}")
 
         tell("looking it up")
-        shown.append(_measure(policy, Bench(found.environments, spec.evaluation, tell), found.digest, ctx))
+        shown.append(_measure(policy, Bench(found.environments, spec.evaluation, tell, request.sandbox), found.digest, ctx))
     ctx.progress.update(len(policies), len(policies), "measured")
     result = _evaluation(shown, found, spec.evaluation)
     (out / "evaluation.json").write_bytes(canonical(result.to_dict()) + b"\n")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from astra_jobs.api.base import digest_of
+from astra_jobs.api.request import SandboxService
 from astra_jobs.api.v1alpha1.training import EvaluationSpec
 from astra_jobs.episodes.loop import EpisodeLimits, relabel
 from astra_jobs.episodes.runner import Runner, Task
@@ -14,7 +15,7 @@ from astra_jobs.model.renderer import Renderer
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.episode import Episode
 from astra_jobs.records.evaluation import Measured, Mode, ModeResult, Slice
-from astra_jobs.sandbox.pool import process_sandbox
+from astra_jobs.sandbox.choice import sandbox_of
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 TEMPERATURES: dict[Mode, float] = {"Greedy": 0.0, "Sampled": 1.0, "Control": 0.0}
@@ -22,11 +23,12 @@ TEMPERATURES: dict[Mode, float] = {"Greedy": 0.0, "Sampled": 1.0, "Control": 0.0
 
 @dataclass(frozen=True)
 class Bench:
-    """Held-out environments and the bounds of their episodes."""
+    """Held-out environments, the bounds of their episodes, and the pool that runs their tools (None: this process)."""
 
     environments: Sequence[Environment]
     spec: EvaluationSpec
     tell: Callable[[str], None]
+    service: SandboxService | None = None
 
 
 def play(bench: Bench, engine: Engine, renderer: Renderer, modes: Sequence[Mode]) -> list[tuple[Measured, Episode]]:
@@ -35,7 +37,7 @@ def play(bench: Bench, engine: Engine, renderer: Renderer, modes: Sequence[Mode]
     async def run() -> list[tuple[Measured, Episode]]:
         limits = EpisodeLimits(bench.spec.max_turns)
         done: list[tuple[Measured, Episode]] = []
-        async with process_sandbox(SandboxLimits(output_chars=limits.max_tool_chars)) as sandbox:
+        async with sandbox_of(bench.service, SandboxLimits(output_chars=limits.max_tool_chars)) as sandbox:
             runner: Runner[Sampling, Trajectory] = Runner(engine, renderer, sandbox, limits)
             for mode in modes:
                 bench.tell(f"{mode}: {len(bench.environments)} episodes")

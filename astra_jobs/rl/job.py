@@ -16,7 +16,7 @@ import torch
 from astra_jobs.api.base import canonical
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.job import Inputs, JobContext, Metrics
-from astra_jobs.api.request import StageRequest
+from astra_jobs.api.request import SandboxService, StageRequest
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.episodes.loop import opening
 from astra_jobs.model import dist, load
@@ -29,7 +29,7 @@ from astra_jobs.rl.filling import Filling
 from astra_jobs.rl.loop import Training
 from astra_jobs.rl.rollouts import Rollouts
 from astra_jobs.rl.trainer import Trainer
-from astra_jobs.sandbox.pool import process_sandbox
+from astra_jobs.sandbox.choice import sandbox_of
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 
@@ -81,7 +81,7 @@ def train(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> 
     environments = {entry.id: entry for entry in read_lines(inputs.stages["prepare/0"] / "environments.jsonl", Environment)}
     model, tokenizer = load.load(inputs.folders["model"] / "model")
     with dist.joined(ctx.rank, ctx.world) as ranks:
-        training, filling = asyncio.run(_train(spec, environments, (model, Renderer(tokenizer)), ranks, ctx))
+        training, filling = asyncio.run(_train(spec, environments, (model, Renderer(tokenizer)), ranks, ctx, request.sandbox))
         ranks.barrier()
     metrics = _summary(training, filling)
     if ctx.rank == 0:
@@ -94,11 +94,16 @@ def train(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> 
 
 
 async def _train(
-    spec: RLRunSpec, environments: dict[str, Environment], policy: tuple[Any, Renderer], ranks: dist.Group, ctx: JobContext
+    spec: RLRunSpec,
+    environments: dict[str, Environment],
+    policy: tuple[Any, Renderer],
+    ranks: dist.Group,
+    ctx: JobContext,
+    service: SandboxService | None,
 ) -> tuple[Training, Filling]:
     model, renderer = policy
     engine = TransformersEngine(model)
-    async with process_sandbox(SandboxLimits(output_chars=spec.rollout.max_tool_chars)) as sandbox:
+    async with sandbox_of(service, SandboxLimits(output_chars=spec.rollout.max_tool_chars)) as sandbox:
         rollouts = Rollouts(engine, renderer, sandbox, spec)
         training = Training(spec, environments, rollouts, Trainer(model, spec, ranks), ranks, ctx)
         training.resume()
