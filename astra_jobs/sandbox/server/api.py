@@ -6,7 +6,6 @@ refused before its body is read.
 
 import asyncio
 import hmac
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from astra_jobs.sandbox.pool.engine import Engine
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment
 from astra_jobs.sandbox.protocol import ToolCode
 from astra_jobs.sandbox.server.calls import OVERLOADED, RETRY_MS, Batch, refuse_overloaded, retry_ms
-from astra_jobs.sandbox.server.exchange import TEXT, Exchange, Head, Refused
+from astra_jobs.sandbox.server.exchange import TEXT, Exchange, Head, Refused, answering
 from astra_jobs.sandbox.server.metrics import KIND, CallMetrics
 from astra_jobs.sandbox.server.wire import (
     JSON_FORM,
@@ -40,7 +39,6 @@ SMALL = 4096
 LONGEST = 256
 """Longest id in a path, characters."""
 DRAINING = "this server is draining and takes no new sessions"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +253,5 @@ class Api:
         task.add_done_callback(self.tasks.discard)
 
     async def _answered(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
-        try:
+        with answering(exchange):
             await work
-        except Refused as refused:
-            exchange.refuse(refused)
-        except Exception:
-            log.exception("%s failed", exchange.route.name if exchange.route else "?")
-            exchange.refuse(Refused(500, "internal_error", "the server made a mistake; its log says more"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from astra_jobs.sandbox.server.exchange import CONTINUE, Application, Exchange, Refused
+from astra_jobs.sandbox.server.exchange import CONTINUE, Application, Exchange, Refused, answering
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.server.front import Front
@@ -177,13 +177,8 @@ class Connection(asyncio.Protocol):
         self.pending.append(exchange)
         if exchange.last:
             self.closing = True
-        try:
+        with answering(exchange):
             self.application.handle(exchange)
-        except Refused as refused:
-            exchange.refuse(refused)
-        except Exception:
-            log.exception("%s %s failed", exchange.method.decode(), exchange.route.name if exchange.route else "?")
-            exchange.refuse(Refused(500, "internal_error", "the server made a mistake; its log says more"))
 
     # what the application and the front call
 

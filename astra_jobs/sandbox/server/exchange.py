@@ -3,11 +3,15 @@
 It knows nothing of sockets and nothing of tools. An exchange is answered once, at once or later; a second answer is ignored.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
 
+log = logging.getLogger(__name__)
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 _encode = msgspec.json.Encoder().encode
@@ -106,3 +110,15 @@ class Application(Protocol):
 
     def handle(self, exchange: Exchange) -> None:
         """See to it that an exchange with its whole body is answered, now or later."""
+
+
+@contextmanager
+def answering(exchange: Exchange) -> Iterator[None]:
+    """Answer an exchange with whatever goes wrong in here: the server's boundary, beside which nothing catches everything."""
+    try:
+        yield
+    except Refused as refused:
+        exchange.refuse(refused)
+    except Exception:
+        log.exception("%s %s failed", exchange.method.decode(), exchange.route.name if exchange.route else "?")
+        exchange.refuse(Refused(500, "internal_error", "the server made a mistake; its log says more"))

@@ -62,10 +62,10 @@ def test_a_keyboard_interrupt_is_not_swallowed() -> None:
         boundary(raising(KeyboardInterrupt()))
 
 
-def test_it_is_the_only_blind_except_of_the_project() -> None:
+def test_the_job_and_the_sandbox_server_have_the_only_blind_excepts_of_the_project() -> None:
     root = Path(__file__).parents[3]
     files = [path for folder in ("astra_jobs", "operator") for path in (root / folder).rglob("*.py")]
     blind = [
         path.relative_to(root).as_posix() for path in files if "except Exception" in path.read_text().replace("``except Exception``", "")
     ]
-    assert blind == ["astra_jobs/runtime/errors.py"]
+    assert sorted(blind) == ["astra_jobs/runtime/errors.py", "astra_jobs/sandbox/server/exchange.py"]
