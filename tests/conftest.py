@@ -1,5 +1,6 @@
 """Session fixtures that tests of several folders stand on. Nothing is built or started before a test asks for it."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.cluster.plane.plane import ControlPlane
     from tests.e2e.local.kit import Project
+
+SHARED = os.environ.get("ASTRA_TEST_TINY", "")
+"""Where one of two test runs side by side tells the other the digests of the tiny pipeline, which then runs once."""
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +27,28 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple["Project", dict[str,
     project = Project(tmp_path_factory.mktemp("tiny"), TINY)
     code, output = project.astra("run", "pipeline.yaml")
     assert code == 0, output
-    return project, project.digests()
+    digests = project.digests()
+    if SHARED:
+        draft = Path(f"{SHARED}.draft")
+        draft.write_text(json.dumps(digests))
+        draft.rename(SHARED)
+    return project, digests
+
+
+@pytest.fixture(scope="session")
+def laptop_digests(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The digests of the tiny pipeline's artifacts on a laptop: of the test run beside this one, or else of a run of our own."""
+    if not SHARED:
+        return request.getfixturevalue("tiny")[1]
+    from tests.cluster.plane.access import wait_for
+
+    return json.loads(wait_for("the tiny pipeline of the tests beside", lambda: Path(SHARED).exists() and Path(SHARED).read_text(), 1800))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files that wait for the tests beside come last."""
+    waiting = {item.path for item in items if "laptop_digests" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in waiting)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 tests() { .venv/bin/python -m pytest -m "not bench" --durations=25 --durations-min=5 "$@"; }
 
 log=$(mktemp)
+export ASTRA_TEST_TINY=$log.tiny  # the lane in front runs the tiny pipeline on this machine and tells the other what came of it
 set -m  # the lane gets a process group of its own, so that it can be ended with all it started
 tests -p no:cacheprovider --color=yes tests/cluster tests/conformance/cluster >"$log" 2>&1 &
 lane=$!
 set +m
-trap 'kill -TERM -- -$lane 2>/dev/null; rm -f "$log"' EXIT
+trap 'kill -TERM -- -$lane 2>/dev/null; rm -f "$log" "$log.tiny"' EXIT
 trap 'exit 130' INT TERM
 
 tools/check.sh || exit 1

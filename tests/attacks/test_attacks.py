@@ -51,9 +51,16 @@ def faults(command: list[str], seconds: float) -> tuple[int, list[str]]:
 
 
 @needs_root
-@pytest.mark.parametrize("variant", ["own", "shared"])
-def test_every_attack_succeeds_without_its_wall_and_fails_behind_it(variant: str) -> None:
-    count, wrong = faults([*BATTERY, "--variant", variant], 600)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--variant", "own"], id="own users"),
+        pytest.param(["--variant", "shared", "--without-controls"], id="one user, walls up"),
+        pytest.param(["--variant", "shared"], id="one user", marks=pytest.mark.bench),
+    ],
+)
+def test_every_attack_succeeds_without_its_wall_and_fails_behind_it(words: list[str]) -> None:
+    count, wrong = faults([*BATTERY, *words], 600)
     assert wrong == []
     assert count == len(ATTACKS)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, Watch, condition
-from tests.e2e.local.kit import TINY, Project
+from tests.e2e.local.kit import TINY
 
 MANIFESTS = TINY.split("\n---\n")[1:]  # the first is the laptop's astra-team; here the namespace has its own
 RUNS = ("rlrun/astra", "sftrun/base", "envsynthesis/envs", "chainsynthesis/chains", "toolcorpus/tools")
@@ -57,9 +57,9 @@ def test_the_trainings_were_pytorch_jobs_whose_pods_the_training_operator_made(f
     assert {state["terminated"]["exitCode"] for state in states if "terminated" in state} == {0}
 
 
-def test_artifacts_are_those_of_a_laptop(team: Team, tiny: tuple[Project, dict[str, str]]) -> None:
+def test_artifacts_are_those_of_a_laptop(team: Team, laptop_digests: dict[str, str]) -> None:
     digests = {name.split("/")[1]: team.run(name)["status"]["artifact"]["digest"] for name in RUNS}
-    assert digests == tiny[1]
+    assert digests == laptop_digests
 
 
 def test_kubectl_reads_well(team: Team) -> None:
