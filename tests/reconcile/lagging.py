@@ -6,12 +6,12 @@ they took effect too: the answer is lost then, and nobody has seen it.
 """
 
 import contextlib
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from astra_jobs.api.artifact import Kind
-from astra_operator.clusters.base import UNREAD, WORKLOADS, ClusterError, Object, RunKey, format_time, key_of, parse_time
+from astra_operator.clusters import memory_pools
+from astra_operator.clusters.base import WORKLOADS, ClusterError, Object, RunKey, format_time, key_of, parse_time
 from astra_operator.clusters.memory import _copy
 from astra_operator.desired import naming
 from tests.reconcile.lives import Stocked
@@ -57,7 +57,7 @@ class Lagging(Stocked):
         return self._call("list_runs", "", lambda: list(_copy_all(self.seen_runs).values()))
 
     def children(self, uid: str) -> list[Object]:
-        return self._call("children", uid, lambda: [_copy(item) for item in self._seen_of(uid)])
+        return self._call("children", uid, lambda: _copy(memory_pools.children(self.seen.values(), uid)))
 
     def refresh_pods(self, run: Object) -> bool:
         return self._call("refresh_pods", run["metadata"]["uid"], self._bring_pods)
@@ -66,12 +66,6 @@ class Lagging(Stocked):
         before = dict(self.seen)
         self.deliver("Pod")
         return self.seen != before
-
-    def _seen_of(self, uid: str) -> Iterator[Object]:
-        for item in self.seen.values():
-            if item["kind"] not in UNREAD and any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):
-                yield item
-                yield from self._seen_of(item["metadata"]["uid"])
 
     def _apply_one(self, item: Object, owner: Object) -> bool:
         self._judge(item)

@@ -5,6 +5,7 @@ Whatever happens, the runs end as they would without pools, nothing is left of o
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
@@ -12,7 +13,7 @@ from astra_jobs.api.artifact import Kind
 from tests.reconcile.harness import TEAM, Object, Player
 from tests.reconcile.lagging import Lagging
 from tests.reconcile.lives import PACE, Lives, Stocked, choices
-from tests.reconcile.lives_lead import lead
+from tests.reconcile.lives_lead import PIECES, lead, lead_and_record
 from tests.reconcile.test_pools import pool_objects
 from tests.reconcile.test_reconcile_under_faults import LivesUnderFaults
 from tests.reconcile.test_reconcile_under_kills import Fragile, LivesUnderKills
@@ -114,3 +115,10 @@ def test_random_lives_with_pools_end_well() -> None:
 
 def test_random_lives_with_pools_end_well_under_faults() -> None:
     lead(PoolsUnderFaults, lives=80, steps=40)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_thousands_of_random_lives_with_pools_end_well(piece: int) -> None:
+    lead_and_record(PoolsUnderKills, piece, lives=1000 // PIECES, steps=40)
+    lead_and_record(PoolsUnderFaults, piece, lives=1500 // PIECES, steps=60)

@@ -67,7 +67,7 @@ class MemoryCluster:
         return self._call("list_runs", "", lambda: _copy(list(self.runs.values())))
 
     def children(self, uid: str) -> list[Object]:
-        return self._call("children", uid, lambda: [_copy(item) for item in self._owned(uid) if item["kind"] not in UNREAD])
+        return self._call("children", uid, lambda: _copy(memory_pools.children(self.objects.values(), uid)))
 
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         created = []

@@ -3,10 +3,26 @@
 There are no ReplicaSets: pods name one, as theirs do, under the Deployment's UID.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from astra_operator.clusters.base import Object, format_time
+from astra_operator.clusters.base import UNREAD, Object, format_time
+from astra_operator.desired.naming import LABEL_POOL
+
+
+def children(items: Collection[Object], uid: str) -> list[Object]:
+    """Return what a run owns, in any depth, as the protocol tells it: no Secret, and pods of pools by the pool's NetworkPolicy."""
+    found = []
+    for item in items:
+        if item["kind"] in UNREAD or not any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):
+            continue
+        name, below = item["metadata"]["name"], item["metadata"]["uid"]
+        if item["kind"] == "NetworkPolicy":
+            found += [item, *(pod for pod in items if pod["kind"] == "Pod" and pod["metadata"]["labels"].get(LABEL_POOL) == name)]
+        else:
+            found += [item, *(children(items, below) if item["kind"] != "Deployment" else [])]
+    return found
 
 
 def missing(deployment: Object, pods: list[Object], uid: str) -> Object | None:
