@@ -48,19 +48,24 @@ def request(method: str, path: str, body: Any = None, key: str = KEY) -> bytes:
     return head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data
 
 
-def cpu_of(pid: int) -> tuple[float, float]:
-    """Return the CPU seconds of a process, and of those below it, the ended ones included: what a busy machine hardly changes."""
+def below(pid: int) -> set[int]:
+    """Return the processes below one, zombies included."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    below: set[int] = set()
+    found: set[int] = set()
     wave = {pid}
     while wave:
         wave = {one for one, parent in parents.items() if parent in wave}
-        below |= wave
-    return _cpu(pid), sum(map(_cpu, below))
+        found |= wave
+    return found
+
+
+def cpu_of(pid: int) -> tuple[float, float]:
+    """Return the CPU seconds of a process, and of those below it, the ended ones included: what a busy machine hardly changes."""
+    return _cpu(pid), sum(map(_cpu, below(pid)))
 
 
 def _cpu(pid: int) -> float:
@@ -180,7 +185,7 @@ async def measure_calls(port: int, pid: int, connections: int, batch: int, secon
     for caller in warm:
         caller.until = time.perf_counter() + 60
         await exchange(port, caller.step(None) or b"")
-    before = cpu_of(pid)
+    before, spent = cpu_of(pid), time.process_time()
     began = time.perf_counter()
     callers = [Caller(group, batch, began + seconds) for group in names]
     for caller in callers:
@@ -189,7 +194,8 @@ async def measure_calls(port: int, pid: int, connections: int, batch: int, secon
     made = [(await loop.create_connection(lambda caller=caller: Connection(caller.step), "127.0.0.1", port))[1] for caller in callers]
     await asyncio.gather(*(one.finished for one in made))
     took = time.perf_counter() - began
-    front, below = (after - earlier for earlier, after in zip(before, cpu_of(pid), strict=True))
+    busy = (time.process_time() - spent) / took
+    front, children = (after - earlier for earlier, after in zip(before, cpu_of(pid), strict=True))
     calls = sum(caller.calls for caller in callers)
     times = [moment for one in made for moment in one.times]
     for name in [name for group in names for name in group]:
@@ -198,8 +204,8 @@ async def measure_calls(port: int, pid: int, connections: int, batch: int, secon
     errors = sum(caller.errors for caller in callers)
     for example in [example for caller in callers for example in caller.examples][:2]:
         print(example, file=sys.stderr)
-    cpu = {"front_us_a_call": round(1e6 * front / calls, 1), "sessions_us_a_call": round(1e6 * below / calls, 1)}
-    cpu["calls_per_cpu_second"] = round(calls / (front + below))
+    cpu = {"front_us_a_call": round(1e6 * front / calls, 1), "sessions_us_a_call": round(1e6 * children / calls, 1)}
+    cpu |= {"calls_per_cpu_second": round(calls / (front + children)), "load_busy": round(busy, 2)}
     return {**figures, "errors": errors, "calls_per_second": round(calls / took), **percentiles(times), **cpu}
 
 
@@ -233,7 +239,7 @@ async def measure_creation(port: int, count: int) -> Figures:
     _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(step), "127.0.0.1", port)
     await connection.finished
     both = [one + two for one, two in zip(opened, called, strict=True)]
-    return {"what": "open and first call", "count": count, **percentiles(both), "open_p50_ms": percentiles(opened)["p50_ms"]}
+    return {"what": "open and first call", "count": count, **percentiles(both), "open_alone": percentiles(opened)}
 
 
 async def measure_cold(port: int, pid: int, environments: int, sessions: int) -> Figures:
@@ -253,8 +259,8 @@ async def measure_cold(port: int, pid: int, environments: int, sessions: int) ->
 
     answered = sum(await asyncio.gather(*map(one, range(environments))))
     took = time.perf_counter() - began
-    front, below = (after - earlier for earlier, after in zip(before, cpu_of(pid), strict=True))
-    cpu = {"front_cpu_s": round(front, 2), "sessions_cpu_s": round(below, 2)}
+    front, children = (after - earlier for earlier, after in zip(before, cpu_of(pid), strict=True))
+    cpu = {"front_cpu_s": round(front, 2), "sessions_cpu_s": round(children, 2)}
     return {"what": "cold", "environments": environments, "sessions": sessions, "answered": answered, "seconds": round(took, 2), **cpu}
 
 
@@ -272,13 +278,11 @@ async def measure_front(port: int, connections: int, seconds: float) -> Figures:
 
 
 @contextlib.contextmanager
-def pinned_server(cpu: int | None, *arguments: str) -> Iterator[tuple[int, int]]:
-    """Give port and process id of a server that is bound, with all its children, to one core."""
+def listening(command: list[str], cpu: int | None) -> Iterator[tuple[int, int]]:
+    """Give port and process id of a program that says ``listening on …:PORT``, bound with all its children to one core."""
+    pin = (lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None
     with tempfile.TemporaryDirectory() as folder:
-        key, said = Path(folder) / "key", Path(folder) / "said"
-        key.write_text(KEY)
-        command = [sys.executable, "-m", "astra_jobs.sandbox.server", "--port", "0", "--key-file", str(key), *arguments]
-        pin = (lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None
+        said = Path(folder) / "said"
         with said.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=pin)
         try:
@@ -291,6 +295,17 @@ def pinned_server(cpu: int | None, *arguments: str) -> Iterator[tuple[int, int]]
         finally:
             process.terminate()
             process.wait(60)
+
+
+@contextlib.contextmanager
+def pinned_server(cpu: int | None, *arguments: str) -> Iterator[tuple[int, int]]:
+    """Give port and process id of a sandbox server that is bound, with all its children, to one core."""
+    with tempfile.TemporaryDirectory() as folder:
+        key = Path(folder) / "key"
+        key.write_text(KEY)
+        command = [sys.executable, "-m", "astra_jobs.sandbox.server", "--port", "0", "--key-file", str(key), *arguments]
+        with listening(command, cpu) as both:
+            yield both
 
 
 async def everything(port: int, pid: int, seconds: float, short: bool) -> None:

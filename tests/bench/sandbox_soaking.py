@@ -1,0 +1,177 @@
+"""Rounds of sessions and calls against a real server process, and a look at what it holds between them.
+
+Sessions end in every way: by request, by their lease, by a limit, by a crash of their tool; connections are cut in the
+middle of a request and before its answer. Every result is compared with the only right one. Nothing here is timed.
+"""
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from astra_jobs.api.base import digest_of
+from tests.bench.sandbox_figures import NOTHING, descriptors, own_memory, zombies
+from tests.bench.sandbox_load import below, exchange, request
+
+WORKERS = 8
+GROUP = 8
+"""Sessions that a worker opens at once; one of them is left to its lease."""
+ENVIRONMENTS = 6
+WARM = 4
+"""Environments that the server keeps: fewer than there are, so that zygotes go and come back."""
+SERVER = (
+    "--seconds",
+    "0.2",
+    "--memory-mib",
+    "128",
+    "--live",
+    "64",
+    "--environments",
+    str(WARM),
+    "--lease-seconds",
+    "10",
+    "--drain-seconds",
+    "0",
+)
+PATIENCE = 60.0
+TROUBLE = 50
+"""Every so many sessions end with a call that meets a wall."""
+ENDS = (
+    ("crash", "import os\ndef crash():\n    os._exit(3)\n", "tool_error"),
+    ("long", "def long():\n    return 'x' * 100_000\n", "limit_output"),
+    ("large", "def large():\n    return len(bytearray(1 << 30))\n", "limit_memory"),
+    ("wrong", "def wrong():\n    raise KeyError('no')\n", "tool_error"),
+    ("spin", "def spin():\n    while True: pass\n", "limit_time"),
+)
+COUNT = "N = [0]\ndef count(x):\n    N[0] += 1\n    return [x, N[0]]\n"
+NUMBER = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a server holds while no session is open; memory is of private pages, in bytes, the largest zygote's."""
+
+    processes: int
+    zombies: int
+    front_descriptors: int
+    zygote_descriptors: int
+    front_memory: int
+    zygote_memory: int
+
+
+def tools(number: int) -> list[dict[str, Any]]:
+    """Return the tools of one of the environments."""
+    counting = {"name": "count", "parameters": NUMBER, "code": f"{COUNT}\n# {number}\n"}
+    return [counting, *({"name": name, "parameters": NOTHING, "code": code} for name, code, _ in ENDS)]
+
+
+class Line:
+    """One connection that is kept: asks, and reads the whole answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        self.writer.write(request(method, path, body))
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        found = re.search(rb"content-length: (\d+)", head)
+        data = await self.reader.readexactly(int(found[1]) if found else 0)
+        assert head.split(b" ", 2)[1] in (b"200", b"204"), (head, data[:300])
+        return json.loads(data) if data else None
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+async def line(port: int) -> Line:
+    """Connect."""
+    return Line(*await asyncio.open_connection("127.0.0.1", port))
+
+
+class Soak:
+    """One server under rounds of work."""
+
+    def __init__(self, port: int, pid: int, calls: int) -> None:
+        self.port, self.pid, self.calls = port, pid, calls
+        self.sessions = self.made = self.ended_badly = 0
+
+    async def round(self, number: int, sessions: int) -> Sight:
+        """Do one round's work over new connections; return what is there when all sessions have gone."""
+        groups = iter(range(sessions // GROUP))
+        await asyncio.gather(*(self._worker(number, worker, groups) for worker in range(WORKERS)), self._cut(number))
+        await self._quiet()
+        return self._look()
+
+    async def _worker(self, number: int, worker: int, groups: Any) -> None:
+        own = await line(self.port)
+        set_of = tools((number + worker % 3) % ENVIRONMENTS)
+        digest = digest_of(set_of)
+        await own.ask("PUT", f"/v1/envs/{digest}", {"tools": set_of})
+        for group in groups:
+            await self._group(own, digest, [f"soak-{number}-{group}-{one}" for one in range(GROUP)])
+        await own.close()
+
+    async def _group(self, own: Line, digest: str, names: list[str]) -> None:
+        wanted = [{"session": name, "environment": digest, "seed": 0, "lease_ms": 10_000} for name in names[:-1]]
+        wanted.append({"session": names[-1], "environment": digest, "seed": 0, "lease_ms": 1_500})
+        await own.ask("POST", "/v1/sessions", {"sessions": wanted})
+        half = self.calls // 2
+        for seqs in (range(half), range(half, self.calls)):
+            calls = [{"session": name, "seq": seq, "tool": "count", "arguments": {"x": seq}} for seq in seqs for name in names]
+            results = (await own.ask("POST", "/v1/calls", {"calls": calls}))["results"]
+            found = [(one.get("outcome"), one.get("text")) for one in results]
+            assert found == [("ok", f"[{seq},{seq + 1}]") for seq in seqs for _ in names], found
+            self.made += len(calls)
+        for name in names:
+            self.sessions += 1
+            if self.sessions % TROUBLE == 0:
+                await self._trouble(own, name)
+        for name in names[:-1]:
+            await own.ask("DELETE", f"/v1/sessions/{name}")
+
+    async def _trouble(self, own: Line, session: str) -> None:
+        tool, _, outcome = ENDS[self.sessions // TROUBLE % len(ENDS)]
+        call = {"session": session, "seq": self.calls, "tool": tool, "arguments": {}}
+        (result,) = (await own.ask("POST", "/v1/calls", {"calls": [call]}))["results"]
+        assert result["outcome"] == outcome, (tool, result)
+        self.ended_badly += 1
+
+    async def _cut(self, number: int) -> None:
+        """Cut one connection within a request and one before the answer; the session of the second is left to its lease."""
+        digest, name = digest_of(tools(number % ENVIRONMENTS)), f"cut-{number}"
+        wanted = {"session": name, "environment": digest, "seed": 0, "lease_ms": 1_500}
+        await exchange(self.port, request("PUT", f"/v1/envs/{digest}", {"tools": tools(number % ENVIRONMENTS)}))
+        await exchange(self.port, request("POST", "/v1/sessions", {"sessions": [wanted]}))
+        call = request("POST", "/v1/calls", {"calls": [{"session": name, "seq": 0, "tool": "count", "arguments": {"x": 0}}]})
+        for data in (call[: len(call) - 9], call):
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(data)
+            await writer.drain()
+            writer.transport.abort()
+
+    async def _quiet(self) -> None:
+        """Wait until no session is open and none of their processes is left."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            text = (await exchange(self.port, request("GET", "/metrics"))).decode()
+            figures = dict(re.findall(r"^astra_sandbox_pool_(\w+) (\S+)$", text, re.MULTILINE))
+            held = [float(figures[name]) for name in ("sessions", "processes", "busy", "calls_pending")]
+            processes = below(self.pid)
+            if not any(held) and len(processes) <= 1 + WARM and not zombies(processes):
+                return
+            assert time.monotonic() < until, (held, processes, zombies(processes))
+            await asyncio.sleep(0.05)
+
+    def _look(self) -> Sight:
+        processes = below(self.pid)
+        return Sight(
+            processes=len(processes),
+            zombies=zombies(processes),
+            front_descriptors=descriptors(self.pid),
+            zygote_descriptors=max(map(descriptors, processes)),
+            front_memory=own_memory(self.pid),
+            zygote_memory=max(map(own_memory, processes)),
+        )
