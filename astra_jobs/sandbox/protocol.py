@@ -6,6 +6,7 @@ Outcomes up to ``limit_output`` are the tool's or the model's; the last three ar
 
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
@@ -27,6 +28,17 @@ CallOutcome = Literal[
 
 
 _UNPARSED: Any = object()
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+"""Reads what JSON has a form for, and no NaN or Infinity, by whatever name: they stop whoever writes them down."""
 
 
 class SandboxLimits(Model):
@@ -78,7 +90,10 @@ class CallResult:
             self._value = None
             if self.outcome == "ok" and self.text:
                 with contextlib.suppress(ValueError, RecursionError):
-                    self._value = json.loads(self.text)
+                    value = _JSON.decode(self.text)
+                    if "\\u" in self.text:
+                        json.dumps(value, ensure_ascii=False).encode()  # half a letter is no text
+                    self._value = value
         return self._value
 
     @property

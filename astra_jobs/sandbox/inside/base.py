@@ -24,7 +24,7 @@ import sys  # noqa: E402
 import warnings  # noqa: E402
 from typing import Any  # noqa: E402
 
-from astra_jobs.sandbox.inside import environment, limits, seccomp  # noqa: E402
+from astra_jobs.sandbox.inside import environment, identity, limits, seccomp  # noqa: E402
 from astra_jobs.sandbox.inside.clock import Chance, Clock  # noqa: E402
 from astra_jobs.sandbox.inside.forker import Forker, address_space  # noqa: E402
 from astra_jobs.sandbox.inside.frames import FAILED, HELLO  # noqa: E402
@@ -68,6 +68,7 @@ def main() -> None:
     os.environ.clear()  # noqa: TID251 - nothing of it is read; sessions shall find it empty
     chance, clock = Chance(), Clock(settings["epoch"])
     chance.install()
+    identity.install(lambda: clock.now)
     clock.install()  # once for all; nothing in a zygote asks for the time
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a session that spent its CPU time; set once, inherited by all
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle; it closes the socket

@@ -1,16 +1,18 @@
 """What makes a session repeat itself: a virtual clock, and every source of chance seeded from environment and seed.
 
-Hash order is fixed by the base zygote's environment. What a tool reads by raw system calls is not made to repeat;
-verification runs tools in two processes, which shows it.
+Hash order is fixed by the base zygote's environment. What a tool reads by raw system calls is not made to repeat, nor are
+addresses (``id``) and C classes that are dug out (``_random.Random`` below ``random.Random``); verification runs tools in
+two processes, which shows it.
 """
 
-import datetime
 import os
 import random
-import tempfile
+import sys
 import time
 import uuid
 from typing import Any, SupportsIndex
+
+from astra_jobs.sandbox.inside import dates
 
 MONOTONIC = time.monotonic
 CPU = time.process_time
@@ -39,51 +41,14 @@ class Clock:
             setattr(time, name + "_ns", lambda: int(self.now * 1e9))
         setattr(time, "clock_gettime", lambda _: self.now)  # noqa: B010 - assigning would be refused by the type checker
         setattr(time, "clock_gettime_ns", lambda _: int(self.now * 1e9))  # noqa: B010
-        real_gmtime, real_strftime = time.gmtime, time.strftime
+        real_gmtime, real_strftime, real_ctime, real_asctime = time.gmtime, time.strftime, time.ctime, time.asctime
         for name in ("gmtime", "localtime"):
             setattr(time, name, lambda seconds=None: real_gmtime(self.now if seconds is None else seconds))
         time.strftime = lambda form, moment=None: real_strftime(form, moment or real_gmtime(self.now))
+        time.ctime = lambda seconds=None: real_ctime(self.now if seconds is None else seconds)
+        time.asctime = lambda moment=None: real_asctime(moment or real_gmtime(self.now))
         time.sleep = self.sleep
-        _virtual_dates(self)
-
-
-def _virtual_dates(clock: Clock) -> None:
-    real_date, real_datetime = datetime.date, datetime.datetime
-
-    class AnyDate(type):
-        """Takes the C library's own objects for instances too, as ``datetime.date()`` returns them."""
-
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, real_datetime if issubclass(cls, real_datetime) else real_date)
-
-    class VirtualDate(datetime.date, metaclass=AnyDate):
-        """A date whose today is virtual."""
-
-        @classmethod
-        def today(cls) -> "VirtualDate":
-            """Return the virtual day."""
-            return cls.fromtimestamp(clock.now)
-
-    class VirtualDateTime(datetime.datetime, metaclass=AnyDate):
-        """A datetime whose now is virtual."""
-
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> "VirtualDateTime":
-            """Return the virtual moment."""
-            return cls.fromtimestamp(clock.now, tz)
-
-        @classmethod
-        def utcnow(cls) -> "VirtualDateTime":
-            """Return the virtual moment without a zone."""
-            return cls.fromtimestamp(clock.now)
-
-        @classmethod
-        def today(cls) -> "VirtualDateTime":
-            """Return the virtual moment without a zone."""
-            return cls.fromtimestamp(clock.now)
-
-    setattr(datetime, "date", VirtualDate)  # noqa: B010
-    setattr(datetime, "datetime", VirtualDateTime)  # noqa: B010
+        dates.install(lambda: self.now)
 
 
 class Chance:
@@ -91,7 +56,6 @@ class Chance:
 
     def __init__(self) -> None:
         self._source = random.Random(0)
-        self._unseeded = random.Random
 
     def key(self, key: str) -> None:
         """Start all streams from a session's key."""
@@ -104,25 +68,16 @@ class Chance:
 
     def install(self) -> None:
         """Replace the system's entropy in the modules that use it."""
-        source, base = self._source, random.Random
+        source, inner = self._source, random.Random.seed
 
-        class SeededRandom(base):  # type: ignore[valid-type, misc]
-            """A generator that an omitted seed does not make different every time."""
+        def seed(this: random.Random, a: Any = None, version: int = 2) -> None:
+            inner(this, source.getrandbits(128) if a is None else a, version)
 
-            def seed(self, a: Any = None, version: int = 2) -> None:
-                """Seed, from the session's entropy where no seed is given."""
-                super().seed(source.getrandbits(128) if a is None else a, version)
-
-        inner = random.seed
-
-        def seed(a: Any = None, version: int = 2) -> None:
-            inner(source.getrandbits(128) if a is None else a, version)
-
-        setattr(random, "Random", SeededRandom)  # noqa: B010
-        random.seed = seed
+        setattr(random.Random, "seed", seed)  # noqa: B010 - an omitted seed shall not make a difference every time
+        random.seed = random._inst.seed
+        setattr(sys.modules["_random"], "Random", random.Random)  # noqa: B010
         for module, name in ((os, "urandom"), (random, "_urandom"), (os, "getrandom")):
             setattr(module, name, lambda count, _=0: self.take(count))
-        setattr(tempfile, "_Random", SeededRandom)  # noqa: B010
         for name in ("_generate_time_safe", "_UuidCreate"):
             setattr(uuid, name, None)
         setattr(uuid, "_node", 0x02_00_00_00_00_01)  # noqa: B010

@@ -17,6 +17,7 @@ from astra_jobs.sandbox.inside import limits, session
 from astra_jobs.sandbox.inside.encode import describe
 from astra_jobs.sandbox.inside.forker import Forker
 from astra_jobs.sandbox.inside.frames import HELLO
+from astra_jobs.sandbox.inside.identity import GETRUSAGE
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.inside.base import Base
@@ -56,7 +57,7 @@ def compiled(name: str, source: str) -> CodeType | bytes:
 
 def private_bytes() -> int:
     """Return about how much memory this process does not share with the base zygote: the pages that it touched."""
-    touched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    touched = GETRUSAGE(resource.RUSAGE_SELF).ru_minflt
     return touched * resource.getpagesize() or FALLBACK_BYTES
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 
 from astra_jobs.sandbox.inside.frames import CONTROL, EXITED, KILL, ORPHAN, SPAWN, STARTED
+from astra_jobs.sandbox.inside.identity import GETPID
 
 MOST_DESCRIPTORS = 2
 
@@ -30,7 +31,7 @@ class Forker:
         self.control = control
         self.children: dict[int, int] = {}  # pid -> number
         self.woken, self.waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.pid = os.getpid()
+        self.pid = GETPID()
 
     def child(self, value: int, user: int, descriptors: list[int]) -> None:
         """Run in the child."""

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from astra_jobs.sandbox.inside.identity import GETPPID
 from astra_jobs.sandbox.inside.seccomp import LIBC
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
@@ -25,7 +26,7 @@ LIFETIME = 3600
 def die_with(parent: int) -> None:
     """Be killed when the parent dies; leave at once if it did already."""
     LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
+    if GETPPID() != parent:
         os._exit(1)
 
 

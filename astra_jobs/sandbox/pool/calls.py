@@ -12,7 +12,10 @@ import signal
 from collections import deque
 from os import WIFSIGNALED, WTERMSIG
 
-from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY
+import msgspec
+
+from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY, OK
+from astra_jobs.sandbox.pool.patrol import Patrol
 from astra_jobs.sandbox.pool.process import Process
 from astra_jobs.sandbox.pool.records import APPLIED, Pending, Session, failure
 from astra_jobs.sandbox.pool.rooms import STILLBORN, NoBase, Rooms
@@ -25,10 +28,13 @@ FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.
 """Signals that a tool cannot send itself behind its walls: somebody else ended the process."""
 ATTEMPTS = 2
 TICK = 0.02
+SLOW = 0.1
+"""Seconds between two looks while nothing runs."""
 RETRY = 0.25
 """Seconds after which an overloaded call may be tried again."""
 CLOCKS = 0.01
 """Seconds by which the loop's cached time may be behind."""
+_READ = msgspec.json.Decoder().decode
 STOPPED = failure("overloaded", "an earlier call of its batch met a limit or was lost")
 
 
@@ -39,6 +45,7 @@ class Calls:
         self.settings = settings
         self.rooms = Rooms(settings, self, users)
         self.watchdog = Watchdog(settings)
+        self.patrol = Patrol(settings, self.rooms)
         self.line: deque[Session] = deque()
         self.pending = 0
         """Calls that wait or run."""
@@ -47,6 +54,7 @@ class Calls:
         self._order = itertools.count()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._slow = False
         self._admitting = False
 
     def count(self, name: str) -> None:
@@ -77,8 +85,14 @@ class Calls:
         if not process.inflight:
             self.rooms.leave(session)
             self.room()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(TICK, self._tick)
+        elif self._timer is None or self._slow:
+            self._arm(TICK)
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._slow = seconds > TICK
+        self._timer = self._loop.call_later(seconds, self._tick)
 
     def _fill(self, session: Session, process: Process) -> list[Pending]:
         """Take what a process may be sent now: first the history that it has not seen, then calls that wait."""
@@ -168,6 +182,7 @@ class Calls:
         session, now = process.session, self._loop.time()
         elapsed, process.since = now - process.since, now
         process.cpu_mark = process.look = None
+        process.worked += elapsed
         if pending.expected is not None:
             same, pending.expected = pending.expected == (CODES[code], text), None
             if not same:
@@ -180,6 +195,10 @@ class Calls:
                 return
             session.turn = (pending.turn + 1) & 0xFFFFFFFF
             self._settle(session, pending, failure("overloaded", "the call's deadline passed in the queue", retry_after=RETRY))
+        elif code == OK and self.settings.walls.encoder and not is_json(text):
+            process.inflight.appendleft(pending)
+            self.breached(process)
+            return
         else:
             result = CallResult(CODES[code], text=text, cpu_seconds=min(cpu / 1e6, elapsed + 1))  # type: ignore[arg-type]
             if code >= LIMIT_MEMORY:
@@ -321,17 +340,32 @@ class Calls:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.time()
+        self._look(now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, session, pending = heapq.heappop(self._deadlines)
+            if pending.result is None and not pending.number and pending in session.queue:
+                self._expire(session, pending)
+        if self._timer is None:
+            if self.rooms.running or self.line:
+                self._arm(TICK)
+            elif self.rooms.idle:
+                self._arm(SLOW)
+
+    def _look(self, now: float) -> None:
+        """Let the watchdog and the patrol judge."""
         for session in list(self.rooms.running.values()):
             process = session.process
             verdict = self.watchdog.judge(process, now) if process is not None else None
             if process is not None and verdict is not None:
                 self._kill(process, failure(verdict.outcome, verdict.message))  # type: ignore[arg-type]
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, session, pending = heapq.heappop(self._deadlines)
-            if pending.result is None and not pending.number and pending in session.queue:
-                self._expire(session, pending)
-        if (self.rooms.running or self.line) and self._timer is None:
-            self._timer = self._loop.call_later(TICK, self._tick)
+                if not process.pid:
+                    self.rooms.put_down(process.zygote)
+        for found in self.patrol.culprits(SLOW if self._slow else TICK):
+            self.count("kills")
+            if isinstance(found, Session):
+                self.rooms.drop(found, kill=True)
+            else:
+                self.rooms.put_down(found)
 
     def _expire(self, session: Session, pending: Pending) -> None:
         at = session.queue.index(pending)
@@ -345,3 +379,12 @@ class Calls:
             self._timer.cancel()
         self._deadlines.clear()
         await self.rooms.stop()
+
+
+def is_json(text: str) -> bool:
+    """Tell whether a text is JSON: finite numbers, whole letters. The encoder makes no other; who sends it forged it."""
+    try:
+        _READ(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True

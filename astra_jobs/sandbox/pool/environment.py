@@ -30,6 +30,8 @@ class Zygote:
         self.processes: dict[int, Process] = {}
         self.busy = 0
         """Sessions of it that have calls running."""
+        self.pid = 0
+        """Its process id, once the base zygote has told it."""
         self.memory = GUESS
         self.ready = False
         self.gone = False

@@ -7,13 +7,14 @@ unknown outcome ends it, as do bytes that nobody asked for.
 import asyncio
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from astra_jobs.sandbox.inside.frames import EXPIRED, OK, REPLY, REQUEST
 from astra_jobs.sandbox.pool.records import Pending, Session
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.pool.environment import Zygote
+    from astra_jobs.sandbox.pool.watchdog import Window
 
 WINDOW = 64
 """Most requests with a process at a time."""
@@ -41,7 +42,8 @@ class Process:
 
     __slots__ = (
         "_buffer", "_loop", "_most", "_number", "_on_answer", "_on_breach", "_on_hangup", "_outbox", "_writing", "characters", "cpu_mark",
-        "gone", "hung_up", "inflight", "look", "number", "pid", "replayed", "session", "since", "socket", "status", "user", "zygote",
+        "gone", "hung_up", "inflight", "look", "number", "pid", "replayed", "session", "since", "socket", "status", "user", "worked",
+        "zygote",
     )  # fmt: skip
 
     def __init__(self, session: Session, zygote: "Zygote", number: int, user: int, characters: int) -> None:
@@ -59,8 +61,10 @@ class Process:
         self.since = 0.0
         """When the oldest request began to run, on the loop's clock."""
         self.cpu_mark: float | None = None
-        self.look: tuple[float, Any, int] | None = None
-        """When the watchdog looked last, what it saw, how often it has looked."""
+        self.worked = 0.0
+        """Seconds in which it had requests to answer."""
+        self.look: Window | None = None
+        """What the watchdog saw since it began to look closely at the running call."""
         self.gone = False
         self.hung_up = 0.0
         """When the process closed its socket; 0 while it has not."""
@@ -82,6 +86,11 @@ class Process:
     def room(self) -> int:
         """How many more requests may be sent now."""
         return 0 if self._outbox else WINDOW - len(self.inflight)
+
+    @property
+    def asked(self) -> int:
+        """How many requests were sent."""
+        return self._number
 
     def send(self, calls: list[Pending], turn: int) -> None:
         """Write requests at once, in order; calls that have a result already only keep their place."""

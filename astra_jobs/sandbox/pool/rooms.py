@@ -9,12 +9,13 @@ import itertools
 from collections import OrderedDict
 from typing import Any, Protocol
 
-from astra_jobs.sandbox.inside.frames import EXITED, FAILED, HELLO
+from astra_jobs.sandbox.inside.frames import EXITED, FAILED, HELLO, KILL, STARTED
 from astra_jobs.sandbox.pool.environment import Zygote
 from astra_jobs.sandbox.pool.link import Base
 from astra_jobs.sandbox.pool.process import Process, Watcher
 from astra_jobs.sandbox.pool.records import Bundle, Session
 from astra_jobs.sandbox.pool.settings import PoolSettings
+from astra_jobs.sandbox.pool.watchdog import stopped
 
 MIB = 1 << 20
 BASES = 5
@@ -95,6 +96,10 @@ class Rooms:
             self.hello = max(value, 1)
         elif operation == FAILED:
             self.failed = value
+        elif operation == STARTED:
+            for zygote in self.zygotes.values():
+                if zygote.number == number:
+                    zygote.pid = value
         elif operation == EXITED:
             for zygote in self.zygotes.values():
                 if zygote.number == number and not zygote.ready and value != SIGKILL:
@@ -184,6 +189,13 @@ class Rooms:
                 self.drop(process.session, kill=False)
         victim.retire()
         return True
+
+    def put_down(self, zygote: Zygote) -> None:
+        """Kill a zygote that does not answer, or the base zygote where that is what stands still; sessions come back by replay."""
+        if stopped(zygote.base.process.pid):
+            zygote.base.process.kill()
+        elif not zygote.base.control.closed:
+            zygote.base.control.send(KILL, zygote.number)
 
     def _exited(self, process: Process) -> None:
         self._free(process)

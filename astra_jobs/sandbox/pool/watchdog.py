@@ -5,6 +5,7 @@ waits instead of working. A process that never got its CPU time is not to blame:
 """
 
 import os
+import random
 from typing import NamedTuple
 
 from astra_jobs.sandbox.pool.process import Process
@@ -19,7 +20,9 @@ FIRST_LOOK = 0.02
 SLACK = 0.02
 """CPU seconds over the limit that clock ticks may be wrong by."""
 START = 30.0
-"""Seconds that a fork may take."""
+"""Seconds that a fork may take, and the news of a process's end."""
+SAMPLES = 16
+"""Looks in a window, about evenly spread; when exactly, a tool cannot know."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,6 +57,39 @@ def look(pid: int) -> Sight | None:
         return Sight(cpu, None, fields[0])
 
 
+def stopped(pid: int) -> bool:
+    """Tell whether a process stands still because somebody stopped it; SIGKILL ends it all the same."""
+    sight = look(pid) if pid else None
+    return sight is not None and sight.state in "Tt"
+
+
+class Window:
+    """What was seen of a running call's process in half a wall limit."""
+
+    def __init__(self, now: float, sight: Sight | None, number: int) -> None:
+        self.start = self.at = now
+        self.first = self.last = sight
+        self.number = number
+        self.due = now
+        self.hungry = 0.0
+        """Seconds in which it could have run and did not, as far as the system does not count them itself."""
+
+    def add(self, now: float, sight: Sight | None) -> None:
+        """Take a look. A delay is counted when a process gets its CPU: until then, no progress in state R is all there is."""
+        past, self.at = now - self.at, now
+        before, self.last = self.last, sight
+        if before is not None and sight is not None and sight.state == "R":
+            enough = past / 4 if sight.delay is None else 0.0
+            self.hungry += past if sight.cpu - before.cpu <= enough else 0.0
+
+    def waited(self) -> float | None:
+        """Return the seconds that the process waited for a CPU; None where there is no evidence."""
+        if self.first is None or self.last is None:
+            return None
+        told = 0.0 if self.first.delay is None or self.last.delay is None else self.last.delay - self.first.delay
+        return max(told, self.hungry)
+
+
 class Watchdog:
     """Decides on the processes of a pool."""
 
@@ -66,7 +102,7 @@ class Watchdog:
         """Return how the running call has to end; None while it may go on."""
         age = now - process.since
         if process.hung_up:
-            return Verdict("tool_error", "the tool closed its session's socket") if now - process.hung_up > HANG_UP else None
+            return self._hung_up(process, now)
         if age < FIRST_LOOK:
             return None
         if not process.pid:
@@ -80,22 +116,33 @@ class Watchdog:
                     return Verdict("limit_time", f"the call used more than {self.seconds:g} s of CPU")
         return self._blocked(process, now, age) if self.walls.wall else None
 
+    def _hung_up(self, process: Process, now: float) -> Verdict | None:
+        """Give a process that closed its socket a moment to end, and its zygote time to tell how it ended."""
+        if now - process.hung_up <= HANG_UP:
+            return None
+        sight = look(process.pid) if process.pid else None
+        if sight is None or sight.state not in "ZX":
+            return Verdict("tool_error", "the tool closed its session's socket")
+        return Verdict("infra_error", "how the process ended was not told") if now - process.hung_up > START else None
+
     def _blocked(self, process: Process, now: float, age: float) -> Verdict | None:
-        """Compare two looks that lie a window apart, from half the wall limit on."""
-        if age < self.window:
+        """Look now and then from half the wall limit on; decide when a window is over."""
+        watch = process.look
+        if age < self.window or (watch is not None and now < watch.due):
             return None
-        if process.look is None:
-            process.look = (now, look(process.pid), 1)
-            return None
-        then, before, number = process.look
-        if now - then < self.window:
-            return None
-        after = look(process.pid)
-        if before is not None and after is not None and after.state != "R":
-            waited = (after.delay - before.delay) if after.delay is not None and before.delay is not None else 0.0
-            if waited < self.window / 4:
+        sight = look(process.pid)
+        if sight is not None and sight.state in "Tt" and self.walls.signals:
+            return Verdict("infra_error", "somebody stopped the session's process")
+        if watch is None:
+            watch = process.look = Window(now, sight, 1)
+        else:
+            watch.add(now, sight)
+        if now - watch.start >= self.window:
+            waited = watch.waited()
+            if waited is not None and waited < self.window / 4:
                 return Verdict("limit_time", f"the call was blocked for {2 * self.window:g} s")
-        if number >= WINDOWS:
-            return Verdict("infra_error", "the call got too little CPU time within its wall limit")
-        process.look = (now, after, number + 1)
+            if watch.number >= WINDOWS:
+                return Verdict("infra_error", "the call got too little CPU time within its wall limit")
+            watch = process.look = Window(now, sight, watch.number + 1)
+        watch.due = min(watch.start + self.window, now + self.window / SAMPLES * random.uniform(0.5, 1.5))
         return None

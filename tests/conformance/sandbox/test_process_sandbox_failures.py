@@ -14,7 +14,6 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.records.episode import INFRASTRUCTURE
 from astra_jobs.sandbox.pool import Walls, process_sandbox
 from astra_jobs.sandbox.pool.rooms import BASES
-from astra_jobs.sandbox.pool.watchdog import Sight
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, NAP, tool
 
@@ -144,29 +143,6 @@ def test_sessions_die_with_the_client() -> None:
             assert await asyncio.to_thread(base.process.wait, 10) == 0
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-
-    asyncio.run(body())
-
-
-@pytest.mark.parametrize(
-    ("looks", "outcome"),
-    [
-        ([(0.0, "S"), (0.0, "S")], "limit_time"),
-        ([(0.0, "S"), (0.0, "R")], "infra_error"),
-        ([(0.0, "S"), (9.0, "S")], "infra_error"),
-        ([(0.0, "S"), (9.0, "S"), (9.0, "S")], "limit_time"),
-        ([(None, "S"), (None, "S")], "limit_time"),
-        ([None, None], "infra_error"),
-    ],
-    ids=["blocked", "still waiting for a CPU", "waited for a CPU", "waited for a CPU and then blocked", "no delays told", "no evidence"],
-)
-def test_a_starved_process_is_infrastructure_and_a_blocked_one_is_not(monkeypatch: Any, looks: list[Any], outcome: str) -> None:
-    async def body() -> None:
-        async with process_sandbox(SandboxLimits(seconds=0.02), walls=Walls(cpu=False)) as sandbox:
-            looked = iter(looks)
-            monkeypatch.setattr(watchdog_module, "look", lambda _: (one := next(looked)) and Sight(0.0, *one))
-            monkeypatch.setattr(watchdog_module, "WINDOWS", len(looks) - 1)
-            assert (await sandbox.call(await sandbox.open(await sandbox.put([NAP]), 0), 0, "nap", {})).outcome == outcome
 
     asyncio.run(body())
 
