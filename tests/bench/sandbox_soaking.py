@@ -35,6 +35,8 @@ SERVER = (
     "--drain-seconds",
     "0",
 )
+LEASE_MS = 2_000
+"""Lease of sessions that are left to it; no longer than a round can wait, no shorter than a busy machine needs for a batch."""
 PATIENCE = 60.0
 TROUBLE = 50
 """Every so many sessions end with a call that meets a wall."""
@@ -116,7 +118,7 @@ class Soak:
 
     async def _group(self, own: Line, digest: str, names: list[str]) -> None:
         wanted = [{"session": name, "environment": digest, "seed": 0, "lease_ms": 10_000} for name in names[:-1]]
-        wanted.append({"session": names[-1], "environment": digest, "seed": 0, "lease_ms": 1_500})
+        wanted.append({"session": names[-1], "environment": digest, "seed": 0, "lease_ms": LEASE_MS})
         await own.ask("POST", "/v1/sessions", {"sessions": wanted})
         half = self.calls // 2
         for seqs in (range(half), range(half, self.calls)):
@@ -125,10 +127,10 @@ class Soak:
             found = [(one.get("outcome"), one.get("text")) for one in results]
             assert found == [("ok", f"[{seq},{seq + 1}]") for seq in seqs for _ in names], found
             self.made += len(calls)
-        for name in names:
+        for _ in names:
             self.sessions += 1
             if self.sessions % TROUBLE == 0:
-                await self._trouble(own, name)
+                await self._trouble(own, names[0])
         for name in names[:-1]:
             await own.ask("DELETE", f"/v1/sessions/{name}")
 
@@ -142,7 +144,7 @@ class Soak:
     async def _cut(self, number: int) -> None:
         """Cut one connection within a request and one before the answer; the session of the second is left to its lease."""
         digest, name = digest_of(tools(number % ENVIRONMENTS)), f"cut-{number}"
-        wanted = {"session": name, "environment": digest, "seed": 0, "lease_ms": 1_500}
+        wanted = {"session": name, "environment": digest, "seed": 0, "lease_ms": LEASE_MS}
         await exchange(self.port, request("PUT", f"/v1/envs/{digest}", {"tools": tools(number % ENVIRONMENTS)}))
         await exchange(self.port, request("POST", "/v1/sessions", {"sessions": [wanted]}))
         call = request("POST", "/v1/calls", {"calls": [{"session": name, "seq": 0, "tool": "count", "arguments": {"x": 0}}]})

@@ -30,7 +30,7 @@ class Size(NamedTuple):
 
 
 LARGE = Size(rounds=25, warm=5, sessions=4_000, calls=10, front_band=12 * MIB, zygote_band=2 * MIB)
-SMALL = Size(rounds=5, warm=2, sessions=64, calls=8, front_band=6 * MIB, zygote_band=2 * MIB)
+SMALL = Size(rounds=4, warm=2, sessions=80, calls=7, front_band=6 * MIB, zygote_band=2 * MIB)
 
 
 async def soak(port: int, pid: int, size: Size) -> tuple[Soak, list[Sight]]:
