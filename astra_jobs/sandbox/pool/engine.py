@@ -172,6 +172,8 @@ class Engine:
             session = self._sessions.get(name)
             if session is None or session.lease is None:
                 continue
+            if session.busy or session.queue:
+                self._touch(session)  # who waits for an answer is there, however long it takes
             if session.expires > now:
                 heapq.heappush(self._leases, (session.expires, name))
             else:

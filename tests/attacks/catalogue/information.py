@@ -247,6 +247,4 @@ def who_is_at_the_other_end(**a):
 @attack("information", *SPY, alone=(TRACING,), native="gVisor has no such call", proof=returned())
 def compare_with_a_process(**a):
     """Ask the kernel whether another process shares one's memory."""
-    import os
-
-    return raw("kcmp", os.getpid(), a["victim"], 1, 0, 0) >= 0
+    return raw("kcmp", raw("getpid"), a["victim"], 1, 0, 0) >= 0

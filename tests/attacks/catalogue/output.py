@@ -159,7 +159,7 @@ def half_a_character(**a):
     return "\ud800"
 
 
-@attack("output", RECURSION, proof=lambda event: event.last.outcome == "ok", outcomes="tool_error", calls=2)
+@attack("output", RECURSION, ENCODER, proof=lambda event: event.last.outcome == "ok", outcomes="tool_error", calls=2)
 def huge_integer_text(**a):
     """Lift the limit for the text of integers in one call and return one of 5,000 digits in the next."""
     import sys

@@ -99,7 +99,7 @@ def forged_time(**a):
     reply(call_number(), 0, b'"honest"', cpu=2**32 - 1)
 
 
-@attack("protocol", FRAMES, proof=lambda event: event.last.value != event.last.value, outcomes="ok tool_error limit_time")
+@attack("protocol", FRAMES, proof=lambda event: event.last.text == "NaN", outcomes="ok tool_error limit_time")
 def forged_number(**a):
     """Send what is no JSON but what Python reads: a number that is not itself, and stops whoever writes it down."""
     swallow()
@@ -124,17 +124,17 @@ def hang_up_and_live_on(**a):
         raw("nanosleep", moment, None)
 
 
-@attack("protocol", CPU, proof=lambda event: event.burnt > 3 * 0.2, outcomes="ok limit_time tool_error", linger=3.0, after=("limit_time",))
+@attack("protocol", CPU, proof=lambda event: event.burnt > 8 * 0.2, outcomes="ok limit_time tool_error", linger=5.0, after=("limit_time",))
 def answer_and_burn_on(**a):
     """Answer well, then use the machine for something else."""
     kind = ctypes()
     raw("setitimer", 2, (kind.c_long * 4)(), None)
     swallow()
     reply(call_number(), 0, b'"honest"')
-    spin(6 * a["rounds"])
+    spin(9 * a["rounds"])
 
 
-@attack("protocol", CPU, proof=lambda event: event.burnt > 3 * 0.2, outcomes="ok limit_time tool_error", linger=3.0, after=("limit_time",))
+@attack("protocol", CPU, proof=lambda event: event.burnt > 8 * 0.2, outcomes="ok limit_time tool_error", linger=5.0, after=("limit_time",))
 def burn_between_calls(**a):
     """Have the session's own loop work after its answer, when no limit runs."""
     import os
@@ -143,7 +143,7 @@ def burn_between_calls(**a):
 
     def answer_first(descriptor, data):
         sent = write(descriptor, data)
-        spin(6 * a["rounds"])
+        spin(9 * a["rounds"])
         return sent
 
     os.write = answer_first

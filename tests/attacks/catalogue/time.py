@@ -56,7 +56,7 @@ def sort_with_a_slow_key(**a):
     import functools
 
     for _ in range(1):
-        sorted(range(a["rounds"] // 20, 0, -1), key=functools.cmp_to_key(lambda one, other: (one * 7919) % 10007 - (other * 7919) % 10007))
+        sorted(range(a["rounds"] // 80, 0, -1), key=functools.cmp_to_key(lambda one, other: (one * 7919) % 10007 - (other * 7919) % 10007))
     return "done"
 
 

@@ -131,6 +131,17 @@ def test_leases_end_sessions_and_heartbeats_and_calls_keep_them() -> None:
     run(body)
 
 
+def test_a_lease_does_not_end_while_a_call_waits_for_its_answer() -> None:
+    async def body(engine: Engine) -> None:
+        environment = await engine.put([COUNT, SPIN])
+        session = engine.create(environment, 0, lease=0.05)
+        answers = [submitted(engine, session, seq, name) for seq, name in enumerate(["count", "spin", "count"])]
+        assert [result.outcome for result in await asyncio.gather(*answers)] == ["ok", "limit_time", "ok"]
+        await until(lambda: engine.counts()["sessions"] == 0)
+
+    run(body, SandboxLimits(seconds=1))
+
+
 def test_a_fork_goes_on_from_where_the_history_was_cut() -> None:
     async def body(engine: Engine) -> None:
         environment = await engine.put([COUNT, SPIN])
