@@ -21,12 +21,11 @@ from astra_jobs.envs.pipeline import Pipeline
 from astra_jobs.envs.probes import Sandboxes
 from astra_jobs.records.funnel import UNSCORED, StageReport
 from astra_jobs.records.lines import write_lines
-from astra_jobs.sandbox.pool import EPOCH, process_sandbox
+from astra_jobs.sandbox.choice import sandbox_of
 from astra_jobs.sandbox.protocol import SandboxLimits
 
 ABREAST = 8
 """Questions in flight at a time."""
-OTHER_CLOCK = EPOCH + 123_456_789.0
 UNSCORED_FLOOR, UNSCORED_SHARE = 20, 0.2
 """A run stops when more instances than these were unscored: the judge is broken, not the data."""
 
@@ -35,7 +34,7 @@ def synthesise(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext
     """Make the environments of one shard; writes outcomes.jsonl and report.json."""
     spec = EnvSynthesisSpec.model_validate(request.spec)
     author = ProceduralEnvironments(spec.author.procedural.defects)
-    outcomes = asyncio.run(_synthesise(spec, author, ctx, request.shards))
+    outcomes = asyncio.run(_synthesise(spec, author, ctx, request))
     outcomes.sort(key=lambda outcome: outcome.index)
     write_lines(out / "outcomes.jsonl", outcomes)
     kept = sum(outcome.environment is not None for outcome in outcomes)
@@ -51,12 +50,12 @@ def verification_limits(spec: EnvSynthesisSpec) -> SandboxLimits:
     return SandboxLimits(seconds=spec.tool.verification_seconds, memory_mib=spec.tool.memory_mib, output_chars=spec.tool.output_chars)
 
 
-async def _synthesise(spec: EnvSynthesisSpec, author: Author, ctx: JobContext, shards: int) -> list[Outcome]:
+async def _synthesise(spec: EnvSynthesisSpec, author: Author, ctx: JobContext, request: StageRequest) -> list[Outcome]:
     limits = verification_limits(spec)
-    mine = range(ctx.shard, spec.seeds.procedural.questions, shards)
+    mine = range(ctx.shard, spec.seeds.procedural.questions, request.shards)
     done = {outcome.index: outcome for outcome in (Outcome.model_validate_json(canonical(item)) for item in ctx.journal.items())}
     left = iter([index for index in mine if index not in done])
-    async with process_sandbox(limits) as first, process_sandbox(limits, hash_seed=1, epoch=OTHER_CLOCK) as second:
+    async with sandbox_of(request.sandbox, limits) as first, sandbox_of(request.sandbox, limits, variant=1) as second:
         pipeline = Pipeline(spec, author, Sandboxes(first, second), ctx)
 
         async def work() -> None:

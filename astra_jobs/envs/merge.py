@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from astra_jobs.api.errors import EXIT_TRANSIENT, BadInput, Transient
+from astra_jobs.api.errors import EXIT_BAD_INPUT, EXIT_TRANSIENT, BadInput, JobError, Transient
 from astra_jobs.api.job import Inputs, JobContext, Metrics
-from astra_jobs.api.request import StageRequest
+from astra_jobs.api.request import SandboxService, StageRequest
 from astra_jobs.api.v1alpha1.envs import EnvSynthesisSpec
 from astra_jobs.envs.distractors import mix, pool_of
 from astra_jobs.envs.export import write_export
@@ -30,7 +30,7 @@ def merge(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> 
     ctx.progress.update(1, 4, "split and irrelevant tools")
     splits, numbers = assemble([outcome.environment for outcome in outcomes if outcome.environment], spec, ctx)
     ctx.progress.update(2, 4, "replay of the written environments")
-    failed = replay_written(splits, out, spec, ctx)
+    failed = replay_written(splits, out, spec, request.sandbox)
     ctx.progress.update(3, 4, "export")
     outcomes = [_refuse(outcome, failed) for outcome in outcomes]
     splits = {name: [environment for environment in kept if environment.id not in failed] for name, kept in splits.items()}
@@ -77,22 +77,33 @@ def assemble(
     return splits, numbers
 
 
-def replay_written(splits: dict[str, list[Environment]], out: Path, spec: EnvSynthesisSpec, ctx: JobContext) -> dict[str, str]:
+def replay_written(
+    splits: dict[str, list[Environment]], out: Path, spec: EnvSynthesisSpec, service: SandboxService | None
+) -> dict[str, str]:
     """Write the splits, and prove what was written in a fresh process; return id → fault of those that do not hold."""
     for name, kept in splits.items():
         write_lines(out / FILES[name], kept)
     limits = SandboxLimits(seconds=spec.tool.seconds, memory_mib=spec.tool.memory_mib, output_chars=spec.tool.output_chars)
-    command = [sys.executable, "-m", "astra_jobs.envs.replay", json.dumps(limits.to_dict()), *(str(out / file) for file in FILES.values())]
+    told = [json.dumps(limits.to_dict()), json.dumps(service.to_dict() if service is not None else None)]
+    command = [sys.executable, "-m", "astra_jobs.envs.replay", *told, *(str(out / file) for file in FILES.values())]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
-        error = Transient if ran.returncode in (EXIT_TRANSIENT, -9, -15) else BadInput
-        last = ran.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise error("replay", "Failed", f"the replay of the written environments ended with {ran.returncode}: {last[0]}")
+        raise _failure(ran)
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     written = sum(map(len, splits.values()))
     if not lines or lines[-1].get("replayed") != written:
         raise Transient("replay", "Failed", f"the replay did not report on all of the {written} environments")
     return {line["id"]: line["fault"] for line in lines[:-1]}
+
+
+def _failure(ran: "subprocess.CompletedProcess[str]") -> JobError:
+    """Return why a replay ended: what it said of itself, else how it ended."""
+    kind = Transient if ran.returncode in (EXIT_TRANSIENT, -9, -15) else BadInput
+    if ran.returncode in (EXIT_TRANSIENT, EXIT_BAD_INPUT) and ran.stdout:
+        where, reason, message = json.loads(ran.stdout.splitlines()[-1])
+        return kind(where, reason, message)
+    last = ran.stderr.strip().splitlines()[-1:] or ["no message"]
+    return kind("replay", "Failed", f"the replay of the written environments ended with {ran.returncode}: {last[0]}")
 
 
 def _refuse(outcome: Outcome, failed: dict[str, str]) -> Outcome:

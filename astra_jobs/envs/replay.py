@@ -1,8 +1,8 @@
 """Replaying written environments in a fresh process (SPEC 3.7): the artifact is proven, not what was in memory.
 
-``python -m astra_jobs.envs.replay FILE...`` reads the files and runs every oracle in a sandbox with a hash seed that
-synthesis never used. It prints one JSON line for each environment that does not hold: oracle 1.0, no call 0, unique
-tool names, a target for each oracle call.
+``python -m astra_jobs.envs.replay LIMITS POOL FILE...`` reads the files and runs every oracle in new sessions with another
+hash seed and clock than those of record. It prints one JSON line for each environment that does not hold: oracle 1.0, no
+call 0, unique tool names, a target for each oracle call.
 """
 
 import asyncio
@@ -11,16 +11,17 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from astra_jobs.api.errors import EXIT_TRANSIENT, Transient
+from astra_jobs.api.errors import JobError
+from astra_jobs.api.request import SandboxService
 from astra_jobs.envs.probes import Play
 from astra_jobs.episodes.reward import score
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.episode import EpisodeCall
 from astra_jobs.records.lines import read_lines
-from astra_jobs.sandbox.pool import process_sandbox
+from astra_jobs.sandbox.choice import sandbox_of
 from astra_jobs.sandbox.protocol import Sandbox, SandboxLimits, ToolCode
 
-HASH_SEED = 2
+VARIANT = 1
 ABREAST = 8
 
 
@@ -43,11 +44,11 @@ async def fault(environment: Environment, sandbox: Sandbox) -> str | None:
     return None if (earned, nothing) == (1.0, 0.0) else f"the oracle earns {earned:g} and no call {nothing:g}"
 
 
-async def faults(environments: Iterable[Environment], limits: SandboxLimits, hash_seed: int = HASH_SEED) -> dict[str, str]:
-    """Return id → what is wrong, of those that do not hold."""
+async def faults(environments: Iterable[Environment], limits: SandboxLimits, service: SandboxService | None = None) -> dict[str, str]:
+    """Return id → what is wrong, of those that do not hold; JobError when that cannot be found out."""
     found: dict[str, str] = {}
     gate = asyncio.Semaphore(ABREAST)
-    async with process_sandbox(limits, hash_seed=hash_seed) as sandbox:
+    async with sandbox_of(service, limits, VARIANT) as sandbox:
 
         async def one(environment: Environment) -> None:
             async with gate:
@@ -60,14 +61,15 @@ async def faults(environments: Iterable[Environment], limits: SandboxLimits, has
 
 
 def main(arguments: list[str]) -> int:
-    """Replay files: limits as JSON, then paths; print {"id", "fault"} lines."""
-    limits = SandboxLimits.model_validate_json(arguments[0])
-    environments = [environment for path in arguments[1:] for environment in read_lines(Path(path), Environment)]
+    """Replay files: limits and pool (or null) as JSON, then paths; print {"id", "fault"} lines, or why there are none."""
+    limits, given = SandboxLimits.model_validate_json(arguments[0]), json.loads(arguments[1])
+    service = SandboxService.model_validate(given) if given is not None else None
+    environments = [environment for path in arguments[2:] for environment in read_lines(Path(path), Environment)]
     try:
-        found = asyncio.run(faults(environments, limits))
-    except Transient as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_TRANSIENT
+        found = asyncio.run(faults(environments, limits, service))
+    except JobError as error:
+        sys.stdout.write(json.dumps([error.where, error.reason, error.message]) + "\n")
+        return error.exit_code
     for name, wrong in found.items():
         sys.stdout.write(json.dumps({"id": name, "fault": wrong}) + "\n")
     sys.stdout.write(json.dumps({"replayed": len(environments)}) + "\n")

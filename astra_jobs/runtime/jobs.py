@@ -25,10 +25,9 @@ JOBS: dict[tuple[Kind, str], str] = {
     ("RLRun", "evaluate"): "astra_jobs.evaluation.job:evaluate",
 }
 
-TOOLS_IN_PROCESS: frozenset[tuple[Kind, str]] = frozenset({("EnvSynthesis", "synthesise"), ("EnvSynthesis", "merge")})
-"""Stages that run tools in their own process whatever isolation was promised: they need sandboxes that differ in hash seed and clock."""
-
-TOOLS_IN_POOL: frozenset[tuple[Kind, str]] = frozenset({("SFTRun", "evaluate"), ("RLRun", "train"), ("RLRun", "evaluate")})
+TOOLS_IN_POOL: frozenset[tuple[Kind, str]] = frozenset(
+    {("EnvSynthesis", "synthesise"), ("EnvSynthesis", "merge"), ("SFTRun", "evaluate"), ("RLRun", "train"), ("RLRun", "evaluate")}
+)
 """Stages that run tools in the pool that their request names."""
 
 
@@ -39,12 +38,10 @@ def check_isolation(request: StageRequest) -> None:
     """
     if request.isolation == "Process":
         return
-    stage, what = (request.kind, request.stage), f"found {request.isolation}; {request.kind} {request.stage}"
-    if stage in TOOLS_IN_PROCESS:
-        message = f"{what} of this version runs tools in its own process only, set isolation: Process in ConfigMap astra-team"
-        raise BadInput("isolation", "SandboxRuntimeMissing", message)
-    if stage in TOOLS_IN_POOL and (request.sandbox is None or request.sandbox.isolation != request.isolation):
-        message = f"{what} was given no pool of that isolation; an operator of this version makes one"
+    in_pool = (request.kind, request.stage) in TOOLS_IN_POOL
+    if in_pool and (request.sandbox is None or request.sandbox.isolation != request.isolation):
+        found = f"found {request.isolation}; {request.kind} {request.stage}"
+        message = f"{found} was given no pool of that isolation; an operator of this version makes one"
         raise BadInput("isolation", "SandboxRuntimeMissing", message)
 
 

@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from astra_jobs.api.request import SandboxService
-from astra_jobs.sandbox.pool import process_sandbox
+from astra_jobs.sandbox.pool import VARIANTS, process_sandbox
 from astra_jobs.sandbox.protocol import Sandbox, SandboxLimits
 from astra_jobs.sandbox.remote import remote_sandbox, settings_of
 
 
 @asynccontextmanager
-async def sandbox_of(service: SandboxService | None, limits: SandboxLimits) -> AsyncIterator[Sandbox]:
-    """Give the sandbox of a stage; raises BadInput, with the reason SandboxRuntimeMissing, for a pool that is not what was promised."""
+async def sandbox_of(service: SandboxService | None, limits: SandboxLimits, variant: int = 0) -> AsyncIterator[Sandbox]:
+    """Give the sandbox of a stage; raises BadInput, with the reason SandboxRuntimeMissing, for a pool that is not what was promised.
+
+    Sandboxes of different variants differ in hash seed and clock; number 0 is the sandbox of record.
+    """
     if service is None:
-        async with process_sandbox(limits) as own:
+        async with process_sandbox(limits, **VARIANTS[variant]._asdict()) as own:
             yield own
     else:
-        async with remote_sandbox(settings_of(service, limits)) as pool:
+        async with remote_sandbox(settings_of(service, limits, variant)) as pool:
             yield pool

@@ -2,10 +2,11 @@
 
 from astra_jobs.sandbox.pool.engine import Engine, process_sandbox
 from astra_jobs.sandbox.pool.errors import Overloaded, SequenceConflict, SessionConflict, UnknownEnvironment, WallMissing
-from astra_jobs.sandbox.pool.settings import EPOCH, PoolSettings, Walls
+from astra_jobs.sandbox.pool.settings import EPOCH, VARIANTS, PoolSettings, Walls
 
 __all__ = [
     "EPOCH",
+    "VARIANTS",
     "Engine",
     "Overloaded",
     "PoolSettings",

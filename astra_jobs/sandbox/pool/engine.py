@@ -243,6 +243,10 @@ class Engine:
                 self._touch(found)
         return unknown
 
+    def has(self, session: str) -> bool:
+        """Tell if a session is open here."""
+        return session in self._sessions
+
     async def open(self, environment: str, seed: int) -> str:
         """Start a session; its process is forked at its first call."""
         return self.create(environment, seed)

@@ -9,6 +9,19 @@ from astra_jobs.sandbox.protocol import SandboxLimits
 
 EPOCH = 1_767_225_600.0
 """Start of every session's clock: 1 January 2026, UTC."""
+OTHER_EPOCH = EPOCH + 123_456_789.0
+
+
+class Variant(NamedTuple):
+    """One of the sandboxes that differ in what must not matter to a tool; fields of ``PoolSettings``."""
+
+    hash_seed: int
+    epoch: float
+    uid_block: int
+
+
+VARIANTS = (Variant(0, EPOCH, 0), Variant(1, OTHER_EPOCH, 1))
+"""Variants by their numbers: the sandbox of record, and the one that its results are compared with."""
 
 
 class Walls(NamedTuple):
@@ -89,6 +102,12 @@ class PoolSettings(NamedTuple):
     """Seconds without a call or a heartbeat after which a session ends; None: never."""
     uid_base: int | None = None
     """First of ``live`` user ids for sessions; None: a range that the system maps, chosen by process id."""
+    uid_block: int = 0
+    """Which range from there on; pools of one process need ranges of their own."""
     walls: Walls = Walls()
     prove: bool = True
     """Prove every wall at start; off for tests that need many pools."""
+
+    def variant(self, number: int) -> "PoolSettings":
+        """Return the settings of a variant; those of number 0 are these."""
+        return self._replace(**VARIANTS[number]._asdict()) if number else self

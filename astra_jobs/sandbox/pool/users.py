@@ -37,10 +37,11 @@ def users(settings: PoolSettings) -> range | None:
     if not settings.walls.own_uid or not capable():
         return None
     count = 2 * settings.live + SPARE
+    skipped = settings.uid_block * count
     if settings.uid_base is not None:
-        return range(settings.uid_base, settings.uid_base + count)
+        return range(settings.uid_base + skipped, settings.uid_base + skipped + count)
     for start, spans in ((_HIGH, 1 << 14), (_LOW, 8)):
-        first = start + os.getpid() % spans * _SPAN
+        first = start + os.getpid() % spans * _SPAN + skipped
         if mapped(first + count):
             return range(first, first + count)
     return None

@@ -150,7 +150,7 @@ class Lane(Line):
             return await self.exchange("GET", "/v1/capabilities", None, object)
 
         told = await self.insist(ask, time.monotonic() + self.settings.patience)
-        check(self.url, self.settings.isolation, told, self.settings.limits)
+        check(self.url, self.settings.isolation, told, self.settings.limits, self.settings.variant)
 
     async def _put(self, environment: str) -> None:
         async def ask() -> Any:
@@ -201,6 +201,7 @@ class Lane(Line):
                 one.seed,
                 lease,
                 [(tool, given.raw(content), outcome, text) for tool, given, outcome, text in one.log],
+                self.settings.variant,
             )
             for one in openings
         ]

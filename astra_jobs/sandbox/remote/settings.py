@@ -24,6 +24,8 @@ class Settings:
     isolation: Isolation
     limits: SandboxLimits | None = None
     """The walls of calls that the caller counts on; None: whatever the servers have."""
+    variant: int = 0
+    """Which of the servers' sandboxes that differ in hash seed and clock; one that a server has not is BadInput."""
     patience: float = 60.0
     """A call, from the asking to the answer, with all that is tried again."""
     lease: float = 300.0
@@ -48,7 +50,7 @@ class Settings:
         return tuple(url.rstrip("/") for url in given)
 
 
-def settings_of(service: SandboxService, limits: SandboxLimits) -> Settings:
+def settings_of(service: SandboxService, limits: SandboxLimits, variant: int = 0) -> Settings:
     """Return the settings for the pool that a stage's request names; BadInput names the field that cannot be used."""
     if service.isolation not in get_args(Isolation):
         known = " or ".join(get_args(Isolation))
@@ -60,4 +62,4 @@ def settings_of(service: SandboxService, limits: SandboxLimits) -> Settings:
     if not key or not key.isprintable():
         raise BadInput("sandbox.keyFile", "BadInput", f"{service.key_file} holds no key on one line; mount the pool's key there")
     isolation: Isolation = "gVisor" if service.isolation == "gVisor" else "Process"
-    return Settings(url=tuple(service.urls), key=key, isolation=isolation, limits=limits)
+    return Settings(url=tuple(service.urls), key=key, isolation=isolation, limits=limits, variant=variant)

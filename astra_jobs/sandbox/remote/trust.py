@@ -22,8 +22,8 @@ _GVISOR = "run the sandbox pods under a RuntimeClass whose handler is runsc, or 
 _WALLS = "run the sandbox server of this project, on a node where its walls can be put up"
 
 
-def check(url: str, promised: Isolation, capabilities: Any, limits: SandboxLimits | None = None) -> None:
-    """Raise BadInput unless the isolation that was promised is shown; its reason is SandboxRuntimeMissing.
+def check(url: str, promised: Isolation, capabilities: Any, limits: SandboxLimits | None = None, variant: int = 0) -> None:
+    """Raise BadInput unless the isolation that was promised is shown, and the variant there; its reason is SandboxRuntimeMissing.
 
     Another version of the protocol, or other limits than the caller's, are BadInput too: results would not be the same.
     """
@@ -37,6 +37,10 @@ def check(url: str, promised: Isolation, capabilities: Any, limits: SandboxLimit
     if fault is not None:
         message = f"{url} was promised to have isolation {promised}, found: {fault}; {mend}"
         raise BadInput("sandbox.isolation", "SandboxRuntimeMissing", message)
+    offered = told.get("variants", 1)
+    if variant and not (isinstance(offered, int) and variant < offered):
+        found = f"{url} offers {offered!r:.20} of the variants of a sandbox, this job needs {variant + 1}"
+        raise BadInput("sandbox.variant", "SandboxRuntimeMissing", f"{found}; start the pool with ASTRA_SANDBOX_VARIANTS={variant + 1}")
     wanted = limits.model_dump(by_alias=False) if limits is not None else None
     if wanted is not None and told.get("limits") != wanted:
         found = f"{url} has the limits {told.get('limits')!r:.100}, this job counts on {wanted!r}"

@@ -60,7 +60,7 @@ class CallAnswer(msgspec.Struct):
     message: str = ""
 
 
-class SessionRequest(msgspec.Struct):
+class SessionRequest(msgspec.Struct, omit_defaults=True):
     """One session to start: its log holds (tool, arguments, outcome, text) of every call that it has seen."""
 
     session: str
@@ -68,6 +68,7 @@ class SessionRequest(msgspec.Struct):
     seed: int
     lease_ms: int
     log: list[tuple[str, msgspec.Raw, str, str]]
+    variant: int = 0
 
 
 class SessionAnswer(msgspec.Struct):

@@ -32,7 +32,7 @@ def fitting(settings: ServerSettings) -> ServerSettings:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    room = max(1, max(soft, wanted) - settings.pool.live - settings.pool.environments - OWN_DESCRIPTORS)
+    room = max(1, max(soft, wanted) - settings.variants * (settings.pool.live + settings.pool.environments) - OWN_DESCRIPTORS)
     if settings.http.connections <= room:
         return settings
     log.warning("only %d descriptors are allowed: %d connections instead of %d", wanted, room, settings.http.connections)

@@ -13,10 +13,10 @@ from urllib.parse import unquote_to_bytes
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.errors import BadInput
-from astra_jobs.sandbox.pool.engine import Engine
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment
 from astra_jobs.sandbox.protocol import ToolCode
 from astra_jobs.sandbox.server.calls import OVERLOADED, RETRY_MS, Batch, refuse_overloaded, retry_ms
+from astra_jobs.sandbox.server.engines import Engines
 from astra_jobs.sandbox.server.exchange import TEXT, Exchange, Head, Refused, answering
 from astra_jobs.sandbox.server.metrics import KIND, CallMetrics
 from astra_jobs.sandbox.server.wire import (
@@ -52,9 +52,9 @@ class Route:
 
 
 class Api:
-    """The service of one engine. ``capabilities`` and ``page`` give what their routes answer."""
+    """The service of a server's engines. ``capabilities`` and ``page`` give what their routes answer."""
 
-    def __init__(self, engine: Engine, key: bytes, largest: int, capabilities: Callable[[], Any], page: Callable[[], str]) -> None:
+    def __init__(self, engine: Engines, key: bytes, largest: int, capabilities: Callable[[], Any], page: Callable[[], str]) -> None:
         self.engine = engine
         self.key = key
         self.capabilities = capabilities
@@ -150,7 +150,7 @@ class Api:
             return Refusal(OVERLOADED, DRAINING, RETRY_MS)
         lease = None if item.lease_ms is None else item.lease_ms / 1000
         try:
-            return Started(self.engine.create(item.environment, item.seed, session=item.session, lease=lease, log=item.log))
+            return Started(self.engine.create(item.environment, item.seed, item.variant, session=item.session, lease=lease, log=item.log))
         except UnknownEnvironment as error:
             return Refusal("unknown_environment", str(error))
         except SessionConflict as error:

@@ -5,6 +5,7 @@ told as false, with the reason.
 """
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -34,6 +35,12 @@ def walls_of(engine: Engine) -> dict[str, Evidence]:
     return walls
 
 
+def walls_of_all(engines: Sequence[Engine]) -> dict[str, Evidence]:
+    """Return every wall with its evidence; one holds when it does in all engines."""
+    first, *others = map(walls_of, engines)
+    return {name: next((walls[name] for walls in (first, *others) if not walls[name].holds), first[name]) for name in first}
+
+
 def require(names: tuple[str, ...], pod: dict[str, Evidence], walls: dict[str, Evidence]) -> None:
     """Raise WallMissing, with what was seen and the mend, for the first of the names that does not hold."""
     for name in names:
@@ -42,8 +49,8 @@ def require(names: tuple[str, ...], pod: dict[str, Evidence], walls: dict[str, E
             raise WallMissing(name, seen.evidence, MENDS.get(name, "start the server where it can be put up, or do not require it"))
 
 
-def capabilities(settings: ServerSettings, engine: Engine, pod: dict[str, Evidence]) -> dict[str, Any]:
-    """Return the answer of GET /v1/capabilities."""
+def capabilities(settings: ServerSettings, engines: Sequence[Engine], pod: dict[str, Evidence]) -> dict[str, Any]:
+    """Return the answer of GET /v1/capabilities. Bounds are those of each variant."""
     pool = settings.pool
     return {
         "protocol": PROTOCOL,
@@ -52,8 +59,8 @@ def capabilities(settings: ServerSettings, engine: Engine, pod: dict[str, Eviden
         "machine": platform.machine(),
         "sandbox": "gVisor" if pod["gvisor"].holds else "none",
         "properties": {name: seen._asdict() for name, seen in pod.items()},
-        "walls": {name: seen._asdict() for name, seen in walls_of(engine).items()},
-        "uid": engine.variant,
+        "walls": {name: seen._asdict() for name, seen in walls_of_all(engines).items()},
+        "uid": "own" if all(engine.variant == "own" for engine in engines) else "shared",
         "interfaces": interfaces(),
         "limits": {"seconds": pool.limits.seconds, "memory_mib": pool.limits.memory_mib, "output_chars": pool.limits.output_chars},
         "bounds": {
@@ -67,6 +74,7 @@ def capabilities(settings: ServerSettings, engine: Engine, pod: dict[str, Eviden
             "body_bytes": settings.http.body,
             "connections": settings.http.connections,
         },
+        "variants": len(engines),
         "determinism": {"hash_seed": pool.hash_seed, "epoch": pool.epoch},
     }
 

@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import Sequence
 
 from astra_jobs.sandbox.pool.engine import Engine
 from astra_jobs.sandbox.server.api import Api
-from astra_jobs.sandbox.server.capabilities import capabilities, require, walls_of
+from astra_jobs.sandbox.server.capabilities import capabilities, require, walls_of_all
+from astra_jobs.sandbox.server.engines import Engines
 from astra_jobs.sandbox.server.evidence import look
 from astra_jobs.sandbox.server.front import Front
 from astra_jobs.sandbox.server.metrics import family
@@ -25,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """The parts of one server. ``port`` is the real one after ``start``."""
+    """The parts of one server. ``port`` is the real one after ``start``; ``engines`` are those of its variants."""
 
-    def __init__(self, settings: ServerSettings, engine: Engine | None = None) -> None:
+    def __init__(self, settings: ServerSettings, engines: Sequence[Engine] = ()) -> None:
         self.settings = settings
-        self.engine = Engine(settings.pool) if engine is None else engine
+        self.engine = Engines(engines or [Engine(settings.pool.variant(number)) for number in range(settings.variants)])
         self.told: dict[str, object] = {}
         self.api = Api(self.engine, settings.key, settings.http.body, lambda: self.told, self.metrics_page)
         self.front = Front(self.api, settings.http)
@@ -43,8 +45,8 @@ class Service:
             pod = look()
             require(tuple(name for name in self.settings.require if name in pod), pod, {})
             await self.engine.start()
-            require(self.settings.require, pod, walls_of(self.engine))
-            self.told = capabilities(self.settings, self.engine, pod)
+            require(self.settings.require, pod, walls_of_all(self.engine.all))
+            self.told = capabilities(self.settings, self.engine.all, pod)
             self.port = await self.front.listen(self.settings.host, self.settings.port)
         except BaseException:
             await self.engine.stop()

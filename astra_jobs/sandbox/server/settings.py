@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from astra_jobs.api.errors import BadInput
-from astra_jobs.sandbox.pool.settings import PoolSettings, Walls
+from astra_jobs.sandbox.pool.settings import VARIANTS, PoolSettings, Walls
 from astra_jobs.sandbox.protocol import SandboxLimits
 from astra_jobs.sandbox.server.bounds import HttpBounds
 from astra_jobs.sandbox.server.evidence import MENDS
@@ -45,6 +45,7 @@ OPTIONS = (
     Option("parallel", _POOL.parallel, 1, 65536, "most sessions with a call running"),
     Option("queue", _POOL.queue, 1, 10_000_000, "most calls that wait or run"),
     Option("session-queue", _POOL.session_queue, 1, 1_000_000, "most calls of one session that wait or run"),
+    Option("variants", 1, 1, len(VARIANTS), "sandboxes that differ in hash seed and clock, each with such bounds of its own"),
     Option("lease-seconds", 600.0, 1.0, 86400.0, "seconds without a call or heartbeat after which a session ends"),
     Option("connections", _HTTP.connections, 1, 65536, "most connections"),
     Option("body-mib", _HTTP.body >> 20, 1, 1024, "largest body of a request, MiB"),
@@ -61,6 +62,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     pool: PoolSettings = field(default_factory=PoolSettings)
+    variants: int = 1
     http: HttpBounds = field(default_factory=HttpBounds)
     require: tuple[str, ...] = ()
     drain_seconds: float = 30.0
@@ -92,6 +94,7 @@ def server_settings(arguments: Sequence[str] | None = None, environment: Mapping
             session_queue=whole["session-queue"],
             lease_seconds=numbers["lease-seconds"],
         ),
+        variants=whole["variants"],
         http=HttpBounds(body=whole["body-mib"] << 20, connections=whole["connections"], idle_seconds=numbers["idle-seconds"]),
         require=_required(told.get("require", "")),
         drain_seconds=numbers["drain-seconds"],

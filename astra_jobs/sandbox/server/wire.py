@@ -43,10 +43,11 @@ class Calls(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class NewSession(Struct, forbid_unknown_fields=True):
-    """A session to be started. ``log`` holds [tool, arguments, outcome, text] of calls to be made again first."""
+    """A session to be started, in a variant. ``log`` holds [tool, arguments, outcome, text] of calls to be made again first."""
 
     environment: Text
     seed: Seed
+    variant: int = 0
     session: Name | None = None
     lease_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] | None = None
     log: list[tuple[str, dict[str, Any], str, str]] = []

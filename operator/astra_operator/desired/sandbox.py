@@ -27,6 +27,8 @@ PORT = 8080
 GRACE_SECONDS, DRAIN_SECONDS = 60, 40
 SESSION_MIB = 16
 """Memory of a live session, most of which it shares with its zygote; half of a pod's memory is for sessions, a quarter for zygotes."""
+VARIANTS = 2
+"""Sandboxes that differ in hash seed and clock, in a pool of EnvSynthesis; they share its memory."""
 KEY_FOLDER, KEY = f"{ROOT}/sandbox", "key"
 METRICS_LABEL = f"{GROUP}/metrics"
 """Namespaces with this label, of any value, may read the metrics of pools; who may label a namespace is the platform's to say."""
@@ -202,13 +204,15 @@ def _probe(path: str, **times: int) -> Object:
 
 def _settings(plan: PoolPlan) -> dict[str, str]:
     """Return what the server is told: where, with which key, how far a call may go, and how much it may keep in its memory."""
-    mib = int(quantity(plan.size.resources.memory)) >> 20
+    variants = VARIANTS if plan.frozen.kind == "EnvSynthesis" else 1
+    mib = (int(quantity(plan.size.resources.memory)) >> 20) // variants
     told = {
         "port": PORT,
         "key_file": f"{KEY_FOLDER}/{KEY}",
         "drain_seconds": DRAIN_SECONDS,
         "zygote_mib": max(16, mib // 4),
         "live": max(1, mib // 2 // SESSION_MIB),
+        **({"variants": variants} if variants > 1 else {}),
     }
     return {f"ASTRA_SANDBOX_{name.upper()}": str(value) for name, value in (told | _limits(plan)).items()}
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from astra_jobs.api.job import Inputs, JobContext
-from astra_jobs.api.request import StageRequest, StoreSettings
+from astra_jobs.api.request import SandboxService, StageRequest, StoreSettings
 from astra_jobs.api.v1alpha1.envs import EnvSynthesisSpec
 from astra_jobs.authors.procedural_envs.plan import DEFECTS
 from astra_jobs.envs import job
@@ -56,10 +56,11 @@ def make_spec(questions: int, **other: Any) -> dict[str, Any]:
 
 @dataclass
 class Bench:
-    """Runs the two stages in a folder."""
+    """Runs the two stages in a folder, with tools in a pool where one is given."""
 
     root: Path
     seed: int = 0
+    pool: SandboxService | None = None
     journals: dict[int, MemoryJournal] = field(default_factory=dict)
 
     def context(self, shard: int, **other: Any) -> JobContext:
@@ -70,7 +71,7 @@ class Bench:
     def request(self, spec: dict[str, Any], stage: str, shards: int) -> StageRequest:
         return StageRequest(
             kind="EnvSynthesis", name="envs", namespace="default", attempt=1, digest="sha256:" + "0" * 64, stage=stage, shards=shards,
-            spec=spec, store=StoreSettings(url="memory://"),
+            spec=spec, store=StoreSettings(url="memory://"), sandbox=self.pool,
         )  # fmt: skip
 
     def synthesise(self, spec: dict[str, Any], shard: int = 0, shards: int = 1, **context: Any) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from astra_jobs.api.artifact import Kind
+from astra_jobs.sandbox.pool import VARIANTS
 from astra_jobs.sandbox.server.settings import known_requirements
 from astra_operator.desired import naming
 from astra_operator.desired.preview import preview
@@ -90,6 +91,7 @@ def test_the_server_reads_what_it_is_told(tmp_path: Any) -> None:
         read = server_settings(pod["containers"][0]["args"], told | {"ASTRA_SANDBOX_KEY_FILE": str(key)})
         assert (read.host, read.port, read.require) == ("10.0.0.1", 8080, REQUIRED)
         assert read.drain_seconds == 40
+        assert read.variants == int(told.get("ASTRA_SANDBOX_VARIANTS", "1"))
 
 
 def test_the_walls_of_a_call_are_the_specs() -> None:
@@ -110,6 +112,16 @@ def test_the_size_is_the_runs() -> None:
     (small,), (large,) = (pods(built("SFTRun", sandbox={"resources": {"cpu": "1", "memory": memory}})) for memory in ("1Gi", "8Gi"))
     assert int(settings(small)["LIVE"]) < int(settings(large)["LIVE"])
     assert int(settings(small)["ZYGOTE_MIB"]) + 16 * int(settings(small)["LIVE"]) <= 768
+
+
+def test_a_pool_that_verifies_offers_both_variants_in_the_memory_of_one() -> None:
+    told = [settings(pod) for pod in pods(built("EnvSynthesis"))]
+    (one,) = (settings(pod) for pod in pods(built("SFTRun")))
+    assert [(each["VARIANTS"], len(told)) for each in told] == [(str(len(VARIANTS)), 2)] * 2
+    assert "VARIANTS" not in one
+    for each in told:
+        for bound in ("LIVE", "ZYGOTE_MIB"):
+            assert 2 * int(each[bound]) == int(one[bound])
 
 
 def test_the_policy_lets_in_the_runs_own_jobs_and_nothing_out() -> None:

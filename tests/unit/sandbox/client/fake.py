@@ -78,6 +78,8 @@ class Fake:
         self.deadlines: list[int] = []
         self.contents: set[str] = set()
         self.ended: list[str] = []
+        self.variants: list[int] = []
+        """The variant of each session that was asked for."""
         self.most_sessions = 10**6
         self.poison: int | None = None
         """A request that holds a call with this ``x`` is refused as a whole."""
@@ -168,6 +170,7 @@ class Fake:
 
     def _open(self, entry: Any) -> dict[str, Any]:
         name = entry["session"]
+        self.variants.append(entry.get("variant", 0))
         if entry["environment"] not in self.environments:
             return {"error": "unknown_environment", "message": "put it first"}
         if name not in self.copies:

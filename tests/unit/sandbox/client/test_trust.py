@@ -74,6 +74,42 @@ def test_limits_other_than_the_jobs_are_named():
             check(URL, "Process", capabilities(False, limits=told), limits)
 
 
+@pytest.mark.parametrize("told", [{}, {"variants": 1}, {"variants": True}, {"variants": "2"}, {"variants": None}])
+def test_a_variant_that_is_not_offered_is_named(told):
+    check(URL, "Process", capabilities(False, **told), variant=0)
+    check(URL, "Process", capabilities(False, variants=2), variant=1)
+    with pytest.raises(BadInput, match=r"sandbox.variant: .* offers .*, this job needs 2; start the pool with ASTRA_SANDBOX_V") as caught:
+        check(URL, "Process", capabilities(False, **told), variant=1)
+    assert caught.value.reason == "SandboxRuntimeMissing"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_without_the_variant_gets_no_code():
+    async def body():
+        async with fakes(1) as [server]:
+            with pytest.raises(BadInput, match="offers 1 of the variants"):
+                async with client([server], variant=1):
+                    pass
+            assert server.seen["envs"] == server.seen["sessions"] == 0
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize("variant", [0, 1])
+def test_a_session_is_made_and_made_again_in_its_variant(variant, json):
+    async def body():
+        async with fakes(1, told=capabilities(False, variants=2)) as [server], client([server], variant=variant, json=json) as sandbox:
+            session = await sandbox.open(await sandbox.put(TOOLS), 0)
+            first = await sandbox.call(session, 0, "add", {"x": 1})
+            server.restart()
+            second = await sandbox.call(session, 1, "add", {"x": 1})
+            assert (first.outcome, second.outcome) == ("ok", "ok")
+            assert server.variants == [variant] * 3, "made, not made for want of its environment, made again"
+
+    asyncio.run(body())
+
+
 def test_the_settings_are_those_of_the_request(tmp_path):
     key = tmp_path / "key"
     key.write_text("a-key\n")
@@ -81,6 +117,7 @@ def test_the_settings_are_those_of_the_request(tmp_path):
     settings = settings_of(service, SandboxLimits())
     assert (settings.urls, settings.key, settings.isolation) == (("http://pool.team.svc:8080",), "a-key", "gVisor")
     assert "a-key" not in repr(settings)
+    assert (settings.variant, settings_of(service, SandboxLimits(), 1).variant) == (0, 1)
 
 
 @pytest.mark.parametrize(

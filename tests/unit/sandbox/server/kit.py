@@ -183,9 +183,10 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(engine: Any = None, http: HttpBounds = HttpBounds(), **settings: Any) -> AsyncIterator[Serving]:  # noqa: B008 - frozen
-    """Give a server; with a scripted engine where none is named."""
+    """Give a server; with a scripted engine where none is named. A list holds the engines of variants."""
     engine = Scripted() if engine is None else engine
-    service = Service(ServerSettings(key=KEY, port=0, http=http, pool=engine.settings, **settings), engine)
+    engines = engine if isinstance(engine, list) else [engine]
+    service = Service(ServerSettings(key=KEY, port=0, http=http, pool=engines[0].settings, **settings), engines)
     await service.start()
     found = Serving(service, engine, [])
     try:

@@ -82,7 +82,7 @@ def test_the_first_promise_that_does_not_hold_is_named_with_what_was_seen_and_it
 def test_a_service_that_cannot_keep_a_promise_ends_its_pool_and_never_listens() -> None:
     async def body() -> None:
         engine = Scripted()
-        service = Service(ServerSettings(key=KEY, port=0, require=("network",)), engine)
+        service = Service(ServerSettings(key=KEY, port=0, require=("network",)), [engine])
         with pytest.raises(WallMissing, match="network"):
             await service.start()
         assert engine.stopped
@@ -96,7 +96,7 @@ def test_capabilities_tell_what_the_real_engine_proved() -> None:
         engine = real(prove=True)
         try:
             await engine.start()
-            told = capabilities(ServerSettings(key=KEY, pool=engine.settings), engine, look())
+            told = capabilities(ServerSettings(key=KEY, pool=engine.settings), [engine], look())
         finally:
             await engine.stop()
         assert told["sandbox"] in ("gVisor", "none")

@@ -32,7 +32,8 @@ def test_the_environment_tells_the_same_and_arguments_win(key: str) -> None:
 
 
 def test_every_number_reaches_its_setting(key: str) -> None:
-    told = [part for number, option in enumerate(OPTIONS) for part in (f"--{option.name}", str(int(option.least) + 1 + number))]
+    numbers = [min(int(option.least) + 1 + number, int(option.most)) for number, option in enumerate(OPTIONS)]
+    told = [part for option, number in zip(OPTIONS, numbers, strict=True) for part in (f"--{option.name}", str(number))]
     settings = server_settings(["--key-file", key, *told], {})
     pool, http = settings.pool, settings.http
     found = [
@@ -44,9 +45,9 @@ def test_every_number_reaches_its_setting(key: str) -> None:
         pool.live,
         pool.environments,
     ]
-    found += [pool.zygote_mib, pool.parallel, pool.queue, pool.session_queue, pool.lease_seconds, http.connections, http.body >> 20]
-    found += [http.idle_seconds, settings.drain_seconds]
-    assert found == [int(option.least) + 1 + number for number, option in enumerate(OPTIONS)]
+    found += [pool.zygote_mib, pool.parallel, pool.queue, pool.session_queue, settings.variants, pool.lease_seconds]
+    found += [http.connections, http.body >> 20, http.idle_seconds, settings.drain_seconds]
+    assert found == numbers
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_every_number_reaches_its_setting(key: str) -> None:
         (["--key-file", "KEY", "--port", "65536"], "port", "out of range"),
         (["--key-file", "KEY", "--port", "1.5"], "port", "whole number"),
         (["--key-file", "KEY", "--seconds", "nan"], "seconds", "out of range"),
+        (["--key-file", "KEY", "--variants", "3"], "variants", "out of range"),
         (["--key-file", "KEY", "--require", "gvisor,moat"], "require", "moat"),
         (["--key-file", "KEY", "--walls", "off"], "arguments", "--walls"),
         (["serve"], "arguments", "serve"),
