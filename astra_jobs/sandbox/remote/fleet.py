@@ -58,6 +58,12 @@ class Fleet:
                 raise error
         return any(error is None for error in tried)
 
+    def forget(self, environment: str) -> None:
+        """Keep nothing of an environment that no session has."""
+        del self.bundles[environment]
+        for lane in self.lanes.values():
+            lane.forget(environment)
+
     def place(self, environment: str, tried: Collection[str]) -> Lane | None:
         """Return the server for a session, without those that were tried in vain; None when no server is left."""
         loads = {url: lane.load for url, lane in self.lanes.items() if not lane.down and not lane.gone and url not in tried}

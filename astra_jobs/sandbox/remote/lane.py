@@ -78,6 +78,10 @@ class Lane(Line):
         await self.trusted(deadline)
         await self._once(environment, lambda: self._put(environment), deadline)
 
+    def forget(self, environment: str) -> None:
+        """Take it that the server has to be given an environment again."""
+        self._steps.pop(environment, None)
+
     async def trusted(self, deadline: float) -> None:
         """Return once the server has shown what it is."""
         await self._once("", self._verify, deadline)
@@ -153,8 +157,10 @@ class Lane(Line):
         check(self.url, self.settings.isolation, told, self.settings.limits, self.settings.variant)
 
     async def _put(self, environment: str) -> None:
+        bundle = self._bundles[environment]
+
         async def ask() -> Any:
-            return await self.exchange("PUT", f"/v1/envs/{environment}", (self._bundles[environment], JSON), object)
+            return await self.exchange("PUT", f"/v1/envs/{environment}", (bundle, JSON), object)
 
         self.metrics.add("environments_sent")
         await self.insist(ask, time.monotonic() + self.settings.patience)

@@ -23,6 +23,8 @@ from astra_jobs.sandbox.remote.wire import Arguments
 
 LONGEST_NAME = 256
 """Longest name of a tool that a server reads."""
+BUNDLES = 8_192
+"""Most registered environments; above it, the least recently put one that has no session is forgotten, as servers do."""
 INFRASTRUCTURE = frozenset({"session_lost", "overloaded", "infra_error"})
 
 
@@ -44,10 +46,22 @@ class RemoteSandbox:
         """Register an environment; BadInput names a tool whose schema is not one, or that comes twice. Sends nothing yet."""
         documents = [tool.to_dict() for tool in tools]
         digest = digest_of(documents)
-        if digest not in self._fleet.bundles:
+        bundles = self._fleet.bundles
+        known = bundles.pop(digest, None)
+        if known is None:
             _check(tools)
-            self._fleet.bundles[digest] = canonical({"tools": documents})
+            known = canonical({"tools": documents})
+        bundles[digest] = known  # the most recent one is last
+        if len(bundles) > BUNDLES:
+            self._forget_one()
         return digest
+
+    def _forget_one(self) -> None:
+        used = {session.environment for session in self._sessions.values()}
+        *others, _ = self._fleet.bundles
+        unused = next((digest for digest in others if digest not in used), None)
+        if unused is not None:
+            self._fleet.forget(unused)
 
     async def open(self, environment: str, seed: int) -> str:
         """Start a session of a registered environment; KeyError for another. Servers that fail are the first call's trouble."""

@@ -5,11 +5,13 @@ import math
 
 import pytest
 
+from astra_jobs.api.base import digest_of
 from astra_jobs.api.errors import BadInput
 from astra_jobs.sandbox.pool.records import Bundle, payload_of
 from astra_jobs.sandbox.pool.records import Pending as PoolCall
 from astra_jobs.sandbox.pool.records import Session as PoolSession
 from astra_jobs.sandbox.protocol import SequenceConflict, ToolCode
+from astra_jobs.sandbox.remote import sandbox as remote
 from astra_jobs.sandbox.remote import state
 from astra_jobs.sandbox.remote.rendezvous import share
 from astra_jobs.sandbox.remote.wire import JSON, PACKED, Arguments, content_of
@@ -231,6 +233,30 @@ def test_environments_are_checked_and_unknown_ones_are_a_mistake():
             with pytest.raises(KeyError):
                 await sandbox.open("sha256:0", 0)
             assert server.seen["envs"] == 0
+
+    asyncio.run(body())
+
+
+def test_environments_without_sessions_are_forgotten_and_may_be_put_again(monkeypatch):
+    async def body():
+        monkeypatch.setattr(remote, "BUNDLES", 3)
+        async with fakes(1) as [server], client([server]) as sandbox:
+            some = [[tool.model_copy(update={"code": f"{tool.code}# {number}\n"}) for tool in TOOLS] for number in range(6)]
+            used = await sandbox.put(some[0])
+            session = await sandbox.open(used, 0)
+            for tools in some[1:5]:
+                other = await sandbox.open(await sandbox.put(tools), 0)
+                assert (await sandbox.call(other, 0, *ONE)).outcome == "ok"
+                await sandbox.close(other)
+            forgotten = digest_of([tool.to_dict() for tool in some[1]])
+            with pytest.raises(KeyError):
+                await sandbox.open(forgotten, 0)
+            server.restart()
+            assert (await sandbox.call(session, 0, *ONE)).outcome == "ok", "one with a session is kept"
+            assert await sandbox.put(some[1]) == forgotten
+            again = await sandbox.open(forgotten, 0)
+            assert (await sandbox.call(again, 0, *ONE)).outcome == "ok"
+            assert server.seen["envs"] == 5 + 2
 
     asyncio.run(body())
 
