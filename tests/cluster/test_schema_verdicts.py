@@ -46,6 +46,10 @@ def agree(wire: Wire, kind: Kind, spec: Any) -> bool:
     body = body_of(kind, spec)
     code, answer = wire.try_run(kind, body)
     theirs, mine = refusal(code, answer), ours(kind, body)
+    if "expected int, got float64" in theirs:
+        # Where a rule reads a whole number that was written as 2.0, the API server cannot; as 2 it has to get the models' verdict.
+        code, answer = wire.try_run(kind, served(body, kind))
+        theirs = refusal(code, answer)
     assert bool(theirs) == bool(mine), f"{json.dumps(spec)[:3000]}\nAPI server: {theirs or 'taken'}\nmodels: {mine or 'taken'}"
     if not theirs:
         assert text(answer["spec"]) == text(served(body, kind)["spec"]), "pruned or defaulted"
