@@ -37,6 +37,9 @@ def _finite(text: str) -> float:
     return value
 
 
+APPLIED = frozenset({"ok", "tool_error"})
+"""Outcomes of calls that belong to a session's history."""
+LIMITS = frozenset({"limit_time", "limit_memory", "limit_output"})
 _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 """Reads what JSON has a form for, and no NaN or Infinity, by whatever name: they stop whoever writes them down."""
 
@@ -114,6 +117,11 @@ class CallResult:
     def __repr__(self) -> str:
         """Show what equality compares."""
         return f"CallResult(outcome={self.outcome!r}, text={self.text!r}, state={self.state!r})"
+
+
+def failure(outcome: CallOutcome, message: str, cpu: float = 0.0, retry_after: float = 0.0) -> CallResult:
+    """Return the result of a call that gave no value; its text is the message."""
+    return CallResult(outcome, None, message, cpu, "", retry_after)
 
 
 class SequenceConflict(ValueError):

@@ -32,6 +32,11 @@ _IMAGE = (
 )
 _SANDBOX = ("FailedCreatePodSandBox", "CreatePodSandboxError", "RuntimeClassNotFound")
 _LINES, _LENGTH = 3, 300
+SHOWN_AFTER = 5.0
+"""Seconds after which waiting for a queue or a node is worth a write of its own: mostly there is room at once, or as soon as another
+stage's pods have gone."""
+SLOW_START = 30.0
+"""Seconds after which it is said that no pod was made, or that a pod has no sandbox; both take a moment in every life."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,18 @@ class PodFact:
     def alive(self) -> bool:
         """Tell if the pod holds, or may still get, a process."""
         return self.phase in ("Pending", "Running")
+
+
+def why_pending(pod: PodFact, made: datetime | None, now: datetime) -> tuple[str, str] | None:
+    """Return reason and message of what keeps a pod from starting, once it is worth telling; ``made`` is since when it waits."""
+    reason, _, message = pod.waiting.partition(": ")
+    fresh = made is not None and (now - made).total_seconds() < SHOWN_AFTER
+    if reason and not (reason == "WaitingForCapacity" and fresh):
+        return reason, f"pod {pod.name}: {message}"
+    if pod.unready is not None and (now - pod.unready).total_seconds() > SLOW_START:
+        told = f"pod {pod.name}: its node has not made its sandbox and volumes; see kubectl describe pod {pod.name}"
+        return "SandboxRuntimeMissing", told
+    return None
 
 
 def succeeded(pod: PodFact) -> bool:

@@ -5,7 +5,7 @@ none; it is removed with whatever else there is, also a second time.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +13,10 @@ from astra_jobs.api.errors import EXIT_BAD_INPUT
 from astra_operator.clusters.base import Object, parse_time
 from astra_operator.desired import naming
 from astra_operator.desired.sandbox import KINDS
-from astra_operator.pods import PodFact, read_pod
+from astra_operator.pods import PodFact, read_pod, why_pending
 
 LATE_SECONDS = 60.0
 """So long a stage waits for the rest of its pool once one pod answers: one that no node has room for must not hold up the others."""
-SHOWN_AFTER = 5.0
-"""Seconds after which it is said that no node has room; mostly there is, as soon as another stage's pods have gone."""
-SLOW_START = 30.0
-"""Seconds after which it is said that a pod has no sandbox; that takes a moment in every life."""
 _FAILING = ("CrashLoopBackOff",)
 NOT_GVISOR = "sandbox wall gvisor does not hold"
 
@@ -73,13 +69,9 @@ class Pool:
             missing = "RuntimeClass" in self.refusal and "not found" in self.refusal
             return Trouble("SandboxRuntimeMissing" if missing else "Refused", self.refusal, blocked=True)
         for pod in self.pods:
-            reason, _, message = pod.waiting.partition(": ")
-            fresh = pod.made is not None and (now - pod.made).total_seconds() < SHOWN_AFTER
-            if reason and not pod.ending and not (reason == "WaitingForCapacity" and fresh):
-                return Trouble(reason, f"pod {pod.name}: {message}")
-            if pod.unready is not None and (now - pod.unready).total_seconds() > SLOW_START:
-                told = f"pod {pod.name}: its node has not made its sandbox and volumes; see kubectl describe pod {pod.name}"
-                return Trouble("SandboxRuntimeMissing", told)
+            why = why_pending(replace(pod, waiting="") if pod.ending else pod, pod.made, now)
+            if why is not None:
+                return Trouble(*why)
         return self.failing
 
     def goes(self) -> list[Object]:

@@ -15,6 +15,7 @@ from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, Conditio
 from astra_operator import services
 from astra_operator.clusters.base import format_time
 from astra_operator.observed import Launch
+from astra_operator.pods import SHOWN_AFTER, SLOW_START, why_pending
 from astra_operator.progress import progress_of
 from astra_operator.restarts import GiveUp, restarts
 from astra_operator.settings import TeamSettings
@@ -24,11 +25,6 @@ from astra_operator.view import View
 MAX_BYTES = 16_000
 _MESSAGE, _METRICS, _HISTORY = 500, 32, 5
 _STALLED = ("Invalid", "Blocked", "GaveUp")
-_SHOWN_AFTER = 5.0
-"""Seconds after which waiting for a queue or a node is worth a write of its own: mostly there is room at once, or as soon as another
-stage's pods have gone."""
-_SLOW_START = 30.0
-"""Seconds after which it is said that no pod was made, or that a pod has no sandbox; both take a moment in every life."""
 
 Phase = Literal["Invalid", "Blocked", "Waiting", "Suspended", "Queued", "Running", "Restarting", "Done", "GaveUp"]
 Verdict = tuple[Literal["True", "False", "Unknown"], str, str]
@@ -197,16 +193,13 @@ def _held_up(view: View, launch: Launch) -> Standing | None:
     """Return what a launch waits for, once it is worth telling: a pod on its way up counts as running, one write a stage, not two."""
     job = launch.job
     if job is not None and job.held is not None:
-        at_once = job.held.reason == "WaitingForQuota" and _since(view, launch.made) < _SHOWN_AFTER
+        at_once = job.held.reason == "WaitingForQuota" and _since(view, launch.made) < SHOWN_AFTER
         return None if at_once else Standing("Queued", job.held.reason, job.held.message)
     for pod in launch.pods:
-        reason, _, message = pod.waiting.partition(": ")
-        if reason and not (reason == "WaitingForCapacity" and _since(view, pod.made or launch.made) < _SHOWN_AFTER):
-            return Standing("Queued", reason, f"pod {pod.name}: {message}")
-        if pod.unready is not None and _since(view, pod.unready) > _SLOW_START:
-            message = f"pod {pod.name}: its node has not made its sandbox and volumes; see kubectl describe pod {pod.name}"
-            return Standing("Queued", "SandboxRuntimeMissing", message)
-    if job is not None and not launch.pods and job.began is not None and _since(view, job.began) > _SLOW_START:
+        why = why_pending(pod, pod.made or launch.made, view.now)
+        if why is not None:
+            return Standing("Queued", *why)
+    if job is not None and not launch.pods and job.began is not None and _since(view, job.began) > SLOW_START:
         return Standing("Queued", "Pending", f"no pod of {launch.name} was made; see kubectl describe {job.kind.lower()} {launch.name}")
     return None
 

@@ -17,11 +17,11 @@ import msgspec
 from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY, OK
 from astra_jobs.sandbox.pool.patrol import Patrol
 from astra_jobs.sandbox.pool.process import Process
-from astra_jobs.sandbox.pool.records import APPLIED, Pending, Session, failure
+from astra_jobs.sandbox.pool.records import Pending, Session
 from astra_jobs.sandbox.pool.rooms import STILLBORN, NoBase, Rooms
 from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.watchdog import Watchdog
-from astra_jobs.sandbox.protocol import CallResult
+from astra_jobs.sandbox.protocol import APPLIED, CallResult, failure
 
 CPU_SIGNALS = frozenset({signal.SIGPROF, signal.SIGXCPU})
 FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})

@@ -19,10 +19,10 @@ from astra_jobs.sandbox.arguments import Arguments, check_schema
 from astra_jobs.sandbox.pool.calls import RETRY, STOPPED, Calls
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment, WallMissing
 from astra_jobs.sandbox.pool.probes import MEND, prove
-from astra_jobs.sandbox.pool.records import APPLIED, Batch, Bundle, LogEntry, Pending, Session, failure, payload_of
+from astra_jobs.sandbox.pool.records import Batch, Bundle, LogEntry, Pending, Session, payload_of
 from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.users import users
-from astra_jobs.sandbox.protocol import CallOutcome, CallResult, SandboxLimits, SequenceConflict, ToolCode
+from astra_jobs.sandbox.protocol import APPLIED, CallOutcome, CallResult, SandboxLimits, SequenceConflict, ToolCode, failure
 
 START_SECONDS = 30.0
 MIB = 1 << 20

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 Done = Callable[[CallResult], None]
 LogEntry = tuple[str, dict[str, Any], str, str]
 """A call to be replayed: tool, arguments, outcome, text."""
-APPLIED = ("ok", "tool_error")
-"""Outcomes of calls that belong to a session's history."""
 
 _write = _encoder.c_make_encoder(None, None, _encoder.encode_basestring, None, ":", ",", True, False, False)  # type: ignore[attr-defined]
 
@@ -115,8 +113,3 @@ class Session:
             self.append(pending, outcome, text)
         self.given = len(self.log)
         self.origin = self.state
-
-
-def failure(outcome: CallOutcome, message: str, cpu: float = 0.0, retry_after: float = 0.0) -> CallResult:
-    """Return the result of a call that gave no value; its text is the message."""
-    return CallResult(outcome, None, message, cpu, "", retry_after)

@@ -11,12 +11,12 @@ from typing import Any
 from astra_jobs.api.base import canonical, digest_of
 from astra_jobs.api.errors import BadInput, JobError
 from astra_jobs.sandbox.arguments import check_schema
-from astra_jobs.sandbox.protocol import CallResult, ToolCode
+from astra_jobs.sandbox.protocol import LIMITS, CallResult, ToolCode, failure
 from astra_jobs.sandbox.remote.endpoints import Endpoints, Lookup, lookup
 from astra_jobs.sandbox.remote.fleet import Fleet
 from astra_jobs.sandbox.remote.metrics import Metrics
 from astra_jobs.sandbox.remote.serving import prepare, serve
-from astra_jobs.sandbox.remote.session import LIMITS, Group, Item, Session, failure
+from astra_jobs.sandbox.remote.session import Group, Item, Session
 from astra_jobs.sandbox.remote.settings import Settings
 from astra_jobs.sandbox.remote.troubles import Refused
 from astra_jobs.sandbox.remote.wire import Arguments
@@ -25,7 +25,6 @@ LONGEST_NAME = 256
 """Longest name of a tool that a server reads."""
 BUNDLES = 8_192
 """Most registered environments; above it, the least recently put one that has no session is forgotten, as servers do."""
-INFRASTRUCTURE = frozenset({"session_lost", "overloaded", "infra_error"})
 
 
 class RemoteSandbox:
@@ -99,7 +98,7 @@ class RemoteSandbox:
                 break
             results.append(result)
             self._metrics.add(f"calls_{result.outcome}")
-            if result.outcome in LIMITS or result.outcome in INFRASTRUCTURE:
+            if result.outcome in LIMITS or not result.trusted:
                 break
         return results
 

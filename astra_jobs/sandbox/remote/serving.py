@@ -6,10 +6,11 @@ asked to be left alone is waited for; a session that was lost is made again from
 
 import time
 
+from astra_jobs.sandbox.protocol import failure
 from astra_jobs.sandbox.remote.fleet import Fleet
 from astra_jobs.sandbox.remote.lane import Lane
 from astra_jobs.sandbox.remote.line import pause_after, pause_of
-from astra_jobs.sandbox.remote.session import Item, Session, Setback, failure
+from astra_jobs.sandbox.remote.session import Item, Session, Setback
 from astra_jobs.sandbox.remote.troubles import Busy, Exhausted, Refused, Unreachable
 from astra_jobs.sandbox.remote.wire import CallAnswer, SessionAnswer
 

@@ -10,15 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astra_jobs.sandbox.protocol import CallOutcome, CallResult, SequenceConflict
+from astra_jobs.sandbox.protocol import APPLIED, LIMITS, CallOutcome, CallResult, SequenceConflict, failure
 from astra_jobs.sandbox.remote import state
 from astra_jobs.sandbox.remote.lane import Lane
 from astra_jobs.sandbox.remote.troubles import TOO_LARGE
 from astra_jobs.sandbox.remote.wire import Arguments, CallAnswer
 
-APPLIED = frozenset({"ok", "tool_error"})
-"""Outcomes of calls that may have changed the session's state; those that did are in its log."""
-LIMITS = frozenset({"limit_time", "limit_memory", "limit_output"})
 LOST = frozenset({"session_lost", "unknown_session"})
 
 
@@ -67,11 +64,6 @@ class Setback:
     outcome: CallOutcome
     message: str
     after: float | None = None
-
-
-def failure(outcome: CallOutcome, message: str) -> CallResult:
-    """Return the result of a call that gave no value."""
-    return CallResult(outcome, text=message)
 
 
 class Session:
