@@ -46,6 +46,10 @@ def bad(reason: str, message: str, exit_code: int, checkpoint: int | None = None
     return JobResult(outcome="Failed", exit_code=exit_code, error=error, checkpoint=checkpoint)
 
 
+class Killed(BaseException):
+    """The operator's process is gone."""
+
+
 class Player:
     """A cluster, a controller that can be killed, and the nodes."""
 
@@ -59,6 +63,15 @@ class Player:
         """Start the operator anew, with other settings perhaps: everything it had in memory is gone."""
         self.settings = replace(self.settings, **changes)
         self.controller = Controller(self.cluster, self.settings)
+
+    def survive(self) -> None:
+        """Let the operator work, and start it anew when it is killed; it may die twice."""
+        for _ in range(3):
+            try:
+                return self.work()
+            except Killed:
+                self.restart()
+        raise AssertionError("killed more than once")
 
     def put(self, kind: Kind, name: str = "", **changes: Any) -> RunKey:
         run = self.cluster.put_run(manifest(kind, name, **changes))

@@ -6,15 +6,11 @@ import pytest
 
 from astra_operator.clusters.base import RunKey, Unreachable
 from astra_operator.settings import OperatorSettings
-from tests.reconcile.harness import Player, bad
+from tests.reconcile.harness import Killed, Player, bad
 
 PACE = OperatorSettings(poll=10, progress_interval=30, first_restart_delay=0, code_version="1.0")
 TOOLS, CHAINS = RunKey("ToolCorpus", "default", "tools"), RunKey("ChainSynthesis", "default", "chains")
 WRITES = ("apply", "delete", "write_status")
-
-
-class Killed(BaseException):
-    """The operator's process is gone."""
 
 
 def life(player: Player, work: Callable[[], None]) -> None:
@@ -70,16 +66,7 @@ def final(player: Player) -> list[object]:
 def lived(fault: Callable[[str, str], None]) -> Player:
     player = Player(PACE)
     player.cluster.fault = fault
-
-    def work() -> None:
-        for _ in range(3):
-            try:
-                return player.work()
-            except Killed:
-                player.restart()
-        raise AssertionError("killed more than once")
-
-    life(player, work)
+    life(player, player.survive)
     return player
 
 

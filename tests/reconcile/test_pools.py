@@ -9,7 +9,7 @@ from astra_jobs.api.artifact import Kind
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 from astra_operator.clusters.base import Object, Refused, RunKey, Unreachable, format_time
 from astra_operator.desired.sandbox import size_mark
-from tests.reconcile.harness import TEAM, Player, bad
+from tests.reconcile.harness import TEAM, Killed, Player, bad
 from tests.reconcile.lives import PACE
 from tests.reconcile.test_transitions_pools import KINDS, POOL, environments, gvisor, no_more_waiting, served, starting
 from tests.reconcile.transition_kit import Scene, stock
@@ -191,10 +191,6 @@ def test_an_undisturbed_life_with_pools_takes_at_most_six_writes(kind: Kind, mos
 # ---- deaths
 
 
-class Killed(BaseException):
-    """The operator's process is gone."""
-
-
 def life(player: Player, work: Callable[[], None]) -> None:
     """Fail once, be suspended and resumed, be changed while it runs, and come to an end."""
     player.put("EnvSynthesis")
@@ -216,16 +212,7 @@ def lived(fault: Callable[[str, str], None]) -> Player:
     player = Player(PACE)
     gvisor(player)  # type: ignore[arg-type]
     player.cluster.fault = fault
-
-    def work() -> None:
-        for _ in range(3):
-            try:
-                return player.work()
-            except Killed:
-                player.restart()
-        raise AssertionError("killed more than once")
-
-    life(player, work)
+    life(player, player.survive)
     return player
 
 

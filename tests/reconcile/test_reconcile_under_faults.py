@@ -12,16 +12,12 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from astra_jobs.api.artifact import Kind
 from astra_operator.clusters.base import Unreachable
-from tests.reconcile.harness import Player
+from tests.reconcile.harness import Killed, Player
 from tests.reconcile.lagging import STREAMS, Lagging
 from tests.reconcile.lives import CASTS, PACE, Lives
 from tests.reconcile.lives_lead import PIECES, lead, lead_and_record
 
 WRITES = ("apply", "delete", "write_status")
-
-
-class Killed(BaseException):
-    """The operator's process is gone."""
 
 
 class LivesUnderFaults(Lives):

@@ -13,15 +13,11 @@ from hypothesis.stateful import initialize, rule
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.v1alpha1.status import Status
-from tests.reconcile.harness import Player
+from tests.reconcile.harness import Killed, Player
 from tests.reconcile.lives import CASTS, PACE, Lives, Stocked, alive, place
 from tests.reconcile.lives_lead import PIECES, lead, lead_and_record
 
 Kill = tuple[int, str]
-
-
-class Killed(BaseException):
-    """The operator's process is gone."""
 
 
 class Fragile(Player):
