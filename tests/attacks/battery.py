@@ -22,6 +22,7 @@ from tests.attacks.plain import Plain
 from tests.attacks.scene import Scene
 from tests.attacks.walls import CPU, FRAMES, NO_SWITCH, WALL
 
+ENDLESS = 10  # behind the limit of CPU time, work is longer by this factor, so that a machine that got faster does not end it in time
 LIMITS = SandboxLimits(seconds=0.2, memory_mib=256, output_chars=10_000)
 ANYTHING: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": True}
 COUNT = "N = []\ndef count(**a):\n    N.append(1)\n    return len(N)\n"
@@ -243,7 +244,7 @@ class Battery:
 
     def _arguments(self, made: Ground) -> dict[str, Any]:
         near = {"neighbour": made.place[0], "neighbour_address": made.place[1]}
-        return {**self.scene.targets, **near, **self.pace}
+        return {**self.scene.targets, **near, **self.pace, "rounds": self.pace["rounds"] * (1 if CPU in made.off else ENDLESS)}
 
     def _harm(self, made: Ground, own: list[int]) -> set[str]:
         gone = {"neighbour": made.place[0], **dict(zip(("session", "zygote"), own, strict=False))}

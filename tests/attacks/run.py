@@ -56,7 +56,7 @@ def in_gvisor() -> bool:
 
 
 def rounds() -> int:
-    """Return how many rounds of ``spin`` take about two CPU limits."""
+    """Return how many rounds of ``spin`` take about two CPU limits; enough to be seen where that limit is off."""
     started = time.process_time()
     spin(1_000_000)
     return int(2e6 * LIMITS.seconds / max(1e-3, time.process_time() - started))
