@@ -36,11 +36,13 @@ cluster: .venv/development tools  ## a control plane with the operator to try wi
 bench: .venv/development  ## what measures or takes long; raw output under tests/bench/results
 	@$(PY) -m pytest -m bench tests
 
-generate: .venv/development  ## write crds/ from the models
+generate: .venv/development  ## write crds/ and what is generated of charts/ from the models
 	@$(PY) -m astra_operator.crdgen write
+	@$(PY) -m astra_operator.chartgen write
 
 generate-check: .venv/development  ## fail when a generated file differs from what the models say
 	@$(PY) -m astra_operator.crdgen check
+	@$(PY) -m astra_operator.chartgen check
 
 lock:            ## resolve constraints.txt anew (the one place of versions)
 	@tools/lock.sh

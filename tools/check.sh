@@ -7,4 +7,5 @@ ruff format --check .
 mypy
 lint-imports
 python -m astra_operator.crdgen check
+python -m astra_operator.chartgen check
 python -m pytest -m "not bench" tests/unit
