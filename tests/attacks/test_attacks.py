@@ -13,8 +13,8 @@ import pytest
 from astra_jobs.sandbox.pool import Walls
 from tests.attacks.attack import GROUPS
 from tests.attacks.catalogue.everything import ATTACKS
-from tests.attacks.gvisor import NoGvisor, inside
 from tests.attacks.walls import NO_SWITCH
+from tests.gvisor import NoGvisor, inside
 
 ROOT = Path(__file__).resolve().parents[2]
 BATTERY = [sys.executable, "-m", "tests.attacks.run", "--json"]

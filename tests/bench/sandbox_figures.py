@@ -43,8 +43,11 @@ def pss(pid: int) -> int:
 
 def own_memory(pid: int) -> int:
     """Return what a process alone would give back: its private pages, in bytes."""
-    with contextlib.suppress(OSError):
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    for name in ("smaps_rollup", "smaps"):  # gVisor has the long one only
+        try:
+            text = Path(f"/proc/{pid}/{name}").read_text()
+        except OSError:
+            continue
         return sum(int(size) << 10 for size in re.findall(r"^(?:Private_Clean|Private_Dirty):\s+(\d+) kB", text, re.MULTILINE))
     return 0
 

@@ -24,6 +24,7 @@ import uvloop
 
 from astra_jobs.api.base import digest_of
 from tests.bench.machine import machine
+from tests.gvisor import inside
 
 KEY = "key-of-the-load-0123456789"
 SESSIONS = 64
@@ -298,13 +299,13 @@ def listening(command: list[str], cpu: int | None) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def pinned_server(cpu: int | None, *arguments: str) -> Iterator[tuple[int, int]]:
-    """Give port and process id of a sandbox server that is bound, with all its children, to one core."""
+def pinned_server(cpu: int | None, *arguments: str, gvisor: bool = False) -> Iterator[tuple[int, int]]:
+    """Give port and process id of a sandbox server that is bound, with all its children, to one core; maybe in gVisor."""
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder) / "key"
         key.write_text(KEY)
         command = [sys.executable, "-m", "astra_jobs.sandbox.server", "--port", "0", "--key-file", str(key), *arguments]
-        with listening(command, cpu) as both:
+        with listening(inside(command, Path(folder), "host") if gvisor else command, cpu) as both:
             yield both
 
 

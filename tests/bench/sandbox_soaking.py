@@ -2,18 +2,24 @@
 
 Sessions end in every way: by request, by their lease, by a limit, by a crash of their tool; connections are cut in the
 middle of a request and before its answer. Every result is compared with the only right one. Nothing here is timed.
+
+    python -m tests.bench.sandbox_soaking --rounds 4 --sessions 80 --calls 7
 """
 
+import argparse
 import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import uvloop
 
 from astra_jobs.api.base import digest_of
 from tests.bench.sandbox_figures import NOTHING, descriptors, own_memory, zombies
-from tests.bench.sandbox_load import below, exchange, request
+from tests.bench.sandbox_load import below, exchange, pinned_server, request
 
 WORKERS = 8
 GROUP = 8
@@ -61,6 +67,18 @@ class Sight:
     zygote_descriptors: int
     front_memory: int
     zygote_memory: int
+
+
+class Size(NamedTuple):
+    """Rounds of so many sessions with so many calls each; the first rounds warm the server up."""
+
+    rounds: int
+    warm: int
+    sessions: int
+    calls: int
+    front_band: int
+    """Bytes by which the front's memory may be above the most of the warm-up."""
+    zygote_band: int
 
 
 def tools(number: int) -> list[dict[str, Any]]:
@@ -177,3 +195,30 @@ class Soak:
             front_memory=own_memory(self.pid),
             zygote_memory=max(map(own_memory, processes)),
         )
+
+
+async def rounds(work: Soak, count: int, sessions: int) -> AsyncIterator[Sight]:
+    """Do so many rounds; give what was seen after each."""
+    for number in range(count):
+        yield await work.round(number, sessions)
+
+
+async def _tell(port: int, pid: int, told: argparse.Namespace) -> None:
+    work = Soak(port, pid, told.calls)
+    async for sight in rounds(work, told.rounds, told.sessions):
+        done = {"sessions": work.sessions, "made": work.made, "ended_badly": work.ended_badly}
+        print(json.dumps({"done": done, "sight": asdict(sight)}), flush=True)
+
+
+def main() -> None:
+    """Soak a server of its own; print what was done and seen after each round."""
+    parser = argparse.ArgumentParser()
+    for name in ("rounds", "sessions", "calls"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    told = parser.parse_args()
+    with pinned_server(None, *SERVER) as (port, pid):
+        uvloop.run(_tell(port, pid, told))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,45 +4,40 @@ This judges right and wrong, not speed. The small version runs with every test r
 zombies or processes shows early; a slow leak of memory needs the large one.
 """
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
-from typing import NamedTuple
+from pathlib import Path
 
 import pytest
 import uvloop
 
-from tests.bench.sandbox_figures import load, record
-from tests.bench.sandbox_load import pinned_server
-from tests.bench.sandbox_soaking import SERVER, Sight, Soak
+from tests.bench.sandbox_figures import load, own_memory, record
+from tests.bench.sandbox_load import below, pinned_server
+from tests.bench.sandbox_soaking import SERVER, Sight, Size, Soak, rounds
+from tests.gvisor import NoGvisor, inside
 
 MIB = 1 << 20
-
-
-class Size(NamedTuple):
-    """Rounds of so many sessions with so many calls each; the first rounds warm the server up."""
-
-    rounds: int
-    warm: int
-    sessions: int
-    calls: int
-    front_band: int
-    """Bytes by which the front's memory may be above the most of the warm-up."""
-    zygote_band: int
-
-
 LARGE = Size(rounds=25, warm=5, sessions=4_000, calls=10, front_band=12 * MIB, zygote_band=2 * MIB)
+TENTH = Size(rounds=25, warm=8, sessions=400, calls=10, front_band=12 * MIB, zygote_band=2 * MIB)
+GVISOR_BAND = 64 * MIB
+"""Bytes by which all of gVisor's own processes may grow after the warm-up."""
 SMALL = Size(rounds=4, warm=2, sessions=80, calls=7, front_band=6 * MIB, zygote_band=2 * MIB)
 
 
 async def soak(port: int, pid: int, size: Size) -> tuple[Soak, list[Sight]]:
     """Do all rounds; return what was done, and what was seen after each."""
     work = Soak(port, pid, size.calls)
-    return work, [await work.round(number, size.sessions) for number in range(size.rounds)]
+    return work, [sight async for sight in rounds(work, size.rounds, size.sessions)]
 
 
-def judge(work: Soak, sights: list[Sight], size: Size) -> None:
-    """Fail when something was left behind, or when memory left its band."""
-    assert (work.sessions, work.made) == (size.rounds * size.sessions, size.rounds * size.sessions * size.calls)
-    assert work.ended_badly > 0
+def judge(done: tuple[int, int, int], sights: list[Sight], size: Size) -> None:
+    """Fail when something was left behind, or when memory left its band; ``done``: sessions, calls, calls that ended badly."""
+    sessions, calls, bad = done
+    assert (sessions, calls) == (size.rounds * size.sessions, size.rounds * size.sessions * size.calls)
+    assert bad > 0
     warm, later = sights[: size.warm], sights[size.warm :]
     assert max(one.zombies for one in sights) == 0
     for name in ("processes", "front_descriptors", "zygote_descriptors"):
@@ -54,7 +49,7 @@ def judge(work: Soak, sights: list[Sight], size: Size) -> None:
 def test_a_small_soak_leaves_nothing_behind() -> None:
     with pinned_server(None, *SERVER) as (port, pid):
         work, sights = uvloop.run(soak(port, pid, SMALL))
-    judge(work, sights, SMALL)
+    judge((work.sessions, work.made, work.ended_badly), sights, SMALL)
 
 
 @pytest.mark.bench
@@ -66,4 +61,29 @@ def test_a_million_calls_leave_nothing_behind() -> None:
         "sandbox-soak", load=busy, sessions=work.sessions, calls=work.made, endedBadly=work.ended_badly,
         bandsMib={"front": LARGE.front_band / MIB, "zygote": LARGE.zygote_band / MIB}, sights=[asdict(one) for one in sights],
     )  # fmt: skip
-    judge(work, sights, LARGE)
+    judge((work.sessions, work.made, work.ended_badly), sights, LARGE)
+
+
+@pytest.mark.bench
+@pytest.mark.skipif(os.geteuid() != 0, reason="gVisor's runsc is run as root")
+def test_a_tenth_in_gvisor_leaves_nothing_behind(tmp_path: Path) -> None:
+    busy, told = load(), {"rounds": TENTH.rounds, "sessions": TENTH.sessions, "calls": TENTH.calls}
+    soaking = [sys.executable, "-m", "tests.bench.sandbox_soaking", *(f"--{name}={value}" for name, value in told.items())]
+    try:
+        command = inside(soaking, tmp_path)
+    except NoGvisor as error:
+        pytest.fail(str(error), pytrace=False)
+    lines, outside = [], []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runsc:
+        assert runsc.stdout is not None
+        for line in runsc.stdout:
+            lines.append(json.loads(line))
+            outside.append(sum(map(own_memory, below(runsc.pid))))
+    assert runsc.returncode == 0
+    done, sights = lines[-1]["done"], [Sight(**line["sight"]) for line in lines]
+    record(
+        "sandbox-soak", where="gVisor (Debian's runsc, ptrace)", load=busy, sessions=done["sessions"], calls=done["made"],
+        endedBadly=done["ended_badly"], sights=[asdict(one) for one in sights], gvisorMemory=outside,
+    )  # fmt: skip
+    judge((done["sessions"], done["made"], done["ended_badly"]), sights, TENTH)
+    assert max(outside[TENTH.warm :]) <= max(outside[: TENTH.warm]) + GVISOR_BAND, outside

@@ -25,6 +25,7 @@ DIGITS = 4300
 COLLECT = 64
 """Calls between two collections of garbage."""
 _CHUNK = 1 << 16
+_SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 Answer = tuple[int, bytes]
 
@@ -105,14 +106,21 @@ class Uncompiled(Exception):
         self.said = said
 
 
-def _receive(buffer: bytes, count: int) -> bytes:
-    """Read on until a buffer holds so many bytes; leave the process when the supervisor has gone."""
-    while len(buffer) < count:
-        part = os.read(SOCKET, max(_CHUNK, count - len(buffer)))
-        if not part:
-            os._exit(0)
-        buffer = buffer + part if buffer else part
-    return buffer
+def _read(buffer: bytes) -> bytes:
+    """Add what the supervisor sends to a buffer; leave the process when the supervisor has gone."""
+    part = os.read(SOCKET, _CHUNK)
+    if not part:
+        os._exit(0)
+    return buffer + part if buffer else part
+
+
+def _rest(buffer: bytes, count: int) -> bytes:
+    """Read on until a buffer holds so many bytes."""
+    parts, size = [buffer], len(buffer)
+    while size < count:
+        parts.append(_read(b""))
+        size += len(parts[-1])
+    return b"".join(parts)
 
 
 def _send(data: bytes) -> None:
@@ -120,19 +128,9 @@ def _send(data: bytes) -> None:
         data = data[os.write(SOCKET, data) :]
 
 
-def _before(walls: Mapping[str, bool], seconds: float) -> Callable[[], None]:
-    """Return what is put back before every call: the CPU timer, no collection within a call, recursion and digit limits."""
-    steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [(gc.disable, ())]
-    if walls["recursion"]:
-        steps += [(sys.setrecursionlimit, (RECURSION,)), (sys.set_int_max_str_digits, (DIGITS,))]
-    if walls["cpu"]:
-        steps.append((signal.setitimer, (signal.ITIMER_PROF, seconds)))
-
-    def put() -> None:
-        for function, values in steps:
-            function(*values)
-
-    return put
+def _before(walls: Mapping[str, bool]) -> tuple[tuple[Callable[[int], Any], int], ...]:
+    """Return what is put back before every call, beside the CPU timer: recursion and digit limits."""
+    return ((sys.setrecursionlimit, RECURSION), (sys.set_int_max_str_digits, DIGITS)) if walls["recursion"] else ()
 
 
 def _quiet() -> None:
@@ -144,16 +142,20 @@ def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock:
     """Serve one session on its socket."""
     _quiet()
     tools = Tools(settings, codes)
-    prepare, timer, collect = _before(settings["walls"], settings["seconds"]), signal.setitimer, gc.collect
-    loads, cpu, monotonic, head = json.loads, CPU, MONOTONIC, REQUEST.size
+    before, timer, collect, quick = _before(settings["walls"]), signal.setitimer, gc.collect, gc.disable
+    profile, seconds = signal.ITIMER_PROF, settings["seconds"] if settings["walls"]["cpu"] else 0.0
+    scan, cpu, monotonic, head, unpack = _SCAN, CPU, MONOTONIC, REQUEST.size, REQUEST.unpack_from
     buffer, calls, refused = b"", 0, -1
     seccomp.install(settings["filter"])
     while True:
-        buffer = _receive(buffer, head)
-        length, number, turn, deadline = REQUEST.unpack_from(buffer)
-        buffer = _receive(buffer, head + length)
-        tool, arguments = loads(buffer[head : head + length])
-        buffer = buffer[head + length :]
+        while len(buffer) < head:
+            buffer = _read(buffer)
+        length, number, turn, deadline = unpack(buffer)
+        end = head + length
+        if len(buffer) < end:
+            buffer = _rest(buffer, end)
+        (tool, arguments), _ = scan(str(buffer[head:end], "utf-8"), 0)
+        buffer = buffer[end:]
         if turn == refused or (deadline and monotonic() > deadline):
             refused = turn
             _send(REPLY.pack(0, number, EXPIRED, 0))
@@ -161,9 +163,12 @@ def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock:
         clock.at_call(calls)
         calls += 1
         start = cpu()
-        prepare()
+        quick()
+        for put, value in before:
+            put(value)
+        timer(profile, seconds)
         code, text = tools.run(tool, arguments)
-        timer(signal.ITIMER_PROF, 0)
+        timer(profile, 0)
         _send(REPLY.pack(len(text), number, code, int((cpu() - start) * 1e6)) + text)
         if code >= LIMIT_MEMORY:
             os._exit(0)

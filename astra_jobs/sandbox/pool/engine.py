@@ -184,7 +184,7 @@ class Engine:
     def submit(
         self, session: str, seq: int, tool: str, arguments: dict[str, Any], deadline: float | None, done: Callable[[CallResult], None]
     ) -> None:
-        """Queue a call; ``done`` is called exactly once, maybe at once. Raises SequenceConflict only.
+        """Queue a call, which ``flush`` sends; ``done`` is called exactly once, maybe at once. Raises SequenceConflict only.
 
         ``deadline`` is a value of ``loop.time()``. A call that has not started by then is answered ``overloaded``.
         """
@@ -213,12 +213,10 @@ class Engine:
         pending.result = _refused(session.bundle, pending.body, tool, arguments)
         session.results[pending.seq] = pending
         self.calls.add(session, pending)
-        if not self._dirty:
-            self._loop.call_soon(self.flush)
         self._dirty.append(session)
 
     def flush(self) -> None:
-        """Write queued calls to their sessions now instead of at the loop's next turn; a server calls it after a request."""
+        """Write queued calls to their sessions."""
         dirty, self._dirty = self._dirty, []
         for session in dirty:
             if session.queue:
@@ -260,6 +258,7 @@ class Engine:
                 answer.set_result(result)
 
         self.submit(session, seq, tool, arguments, None, done)
+        self.flush()
         return await answer
 
     async def call_many(self, session: str, first: int, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[CallResult]:
@@ -284,6 +283,8 @@ class Engine:
         except SequenceConflict:
             batch.stopped = True
             raise
+        finally:
+            self.flush()
         if left:
             await answer
         return list(_up_to_stop(results))

@@ -17,7 +17,7 @@ from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownE
 from astra_jobs.sandbox.protocol import ToolCode
 from astra_jobs.sandbox.server.calls import OVERLOADED, RETRY_MS, Batch, refuse_overloaded, retry_ms
 from astra_jobs.sandbox.server.engines import Engines
-from astra_jobs.sandbox.server.exchange import TEXT, Exchange, Head, Refused, answering
+from astra_jobs.sandbox.server.exchange import TEXT, Answering, Exchange, Head, Refused
 from astra_jobs.sandbox.server.metrics import KIND, CallMetrics
 from astra_jobs.sandbox.server.wire import (
     JSON_FORM,
@@ -253,5 +253,5 @@ class Api:
         task.add_done_callback(self.tasks.discard)
 
     async def _answered(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
-        with answering(exchange):
+        with Answering(exchange):
             await work

@@ -7,7 +7,7 @@ from the session's process into the answer as it is.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from astra_jobs.sandbox.protocol import CallResult, SequenceConflict
 from astra_jobs.sandbox.server.exchange import JSON, Exchange
@@ -32,14 +32,15 @@ class Submitter(Protocol):
 
 
 class Batch:
-    """The calls of one exchange; ``left`` counts results that have not come."""
+    """The calls of one exchange; ``left`` counts results that have not come, ``odd`` those that may change the answer's status."""
 
-    __slots__ = ("began", "exchange", "left", "metrics", "now", "results")
+    __slots__ = ("began", "exchange", "left", "metrics", "now", "odd", "results")
 
     def __init__(self, exchange: Exchange, count: int, metrics: CallMetrics, now: Callable[[], float]) -> None:
         self.exchange = exchange
         self.results: list[Result | Refusal | None] = [None] * count
         self.left = count
+        self.odd = 0
         self.metrics = metrics
         self.now = now
         self.began = now()
@@ -61,7 +62,10 @@ class Batch:
     def done(self, index: int, result: CallResult) -> None:
         """Take one result; called once for a call."""
         outcome = result.outcome
-        retry = retry_ms(result.retry_after) if outcome == OVERLOADED else None
+        retry = None
+        if outcome == OVERLOADED:
+            retry = retry_ms(result.retry_after)
+            self.odd += 1
         self.results[index] = Result(outcome, result.text, result.cpu_seconds, result.state, retry)
         self.metrics.add(outcome, self.now() - self.began)
         self.left -= 1
@@ -72,17 +76,18 @@ class Batch:
         """Answer one call with the caller's mistake; the others go on."""
         self.results[index] = Refusal("sequence_conflict", str(conflict))
         self.metrics.add("sequence_conflict", 0.0)
+        self.odd += 1
         self.left -= 1
 
     def finish(self) -> None:
         """Answer the exchange; 409 and 429 only where they are true of the whole request."""
-        exchange, results = self.exchange, [result for result in self.results if result is not None]
-        if len(results) == 1 and isinstance(results[0], Refusal):
-            exchange.answer(409, exchange.answer_form.encode(results[0]), exchange.answer_form.kind)
-        elif results and all(isinstance(result, Result) and result.outcome == OVERLOADED for result in results):
+        exchange, form = self.exchange, self.exchange.answer_form
+        results = cast(list[Result | Refusal], self.results)
+        if self.odd and len(results) == 1 and isinstance(results[0], Refusal):
+            exchange.answer(409, form.encode(results[0]), form.kind)
+        elif self.odd == len(results) > 0 and all(isinstance(result, Result) for result in results):
             refuse_overloaded(exchange, max(result.retry_after_ms or 0 for result in results))
         else:
-            form = exchange.answer_form
             exchange.answer(200, form.encode(Results(results)), JSON if form.kind == JSON else form.kind)
 
 

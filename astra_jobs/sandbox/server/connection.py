@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from astra_jobs.sandbox.server.exchange import CONTINUE, Application, Exchange, Refused, answering
+from astra_jobs.sandbox.server.exchange import CONTINUE, Answering, Application, Exchange, Refused
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.server.front import Front
@@ -35,12 +35,14 @@ class Connection(asyncio.Protocol):
         self.phase, self.began = HEAD, front.now()
         self.closing = self.ended = self.unread = self.paused = self.half = False
         self.unread_since = 0.0
-        self.feeding = self.completed = self.continuing = False
+        self.feeding = self.continuing = False
+        self.completed = 0  # requests that ended in the bytes that came last
         self.method = self.path = b""
         self.fields: dict[bytes, bytes] = {}
         self.length = self.head_size = self.headers = 0
         self.fed = 0  # bytes of reads that held nothing but a part of this head
         self.exchange: Exchange | None = None
+        self.latest: Exchange  # the last that was whole
         self.content: bytes | bytearray = b""
         self.received = 0
 
@@ -64,7 +66,18 @@ class Connection(asyncio.Protocol):
         """Parse what came; answers that are ready afterwards go out in one write."""
         if self.closing:
             return
-        self.feeding, self.completed = True, False
+        boundary = self.phase == IDLE and not self.continuing
+        if boundary and (known := self.front.heads.find(data, self)) is not None:
+            self.feeding = True
+            self.serve(known)
+            self.feeding = False
+        else:
+            self.parse(data, boundary)
+        self.settle()
+
+    def parse(self, data: bytes, boundary: bool) -> None:
+        """Let the parser read; ``boundary`` says that a request begins with the first byte."""
+        self.feeding, self.completed = True, 0
         try:
             self.parser.feed_data(data)
             if self.phase == HEAD and not self.completed:
@@ -78,9 +91,11 @@ class Connection(asyncio.Protocol):
             self.fail(Refused(501, "unknown_method", "this is no method of HTTP/1.1"))
         except httptools.HttpParserError as error:
             self.fail(Refused(400, "bad_request", f"not HTTP/1.1: {error}"))
+        else:
+            if boundary and self.completed == 1 and self.phase == IDLE and not self.closing and b"expect" not in self.fields:
+                self.front.heads.learn(data, self.length, self.latest)
         finally:
             self.feeding = False
-        self.settle()
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open while it waits for answers."""
@@ -172,12 +187,18 @@ class Connection(asyncio.Protocol):
         exchange.body = self.content
         exchange.last = not self.parser.should_keep_alive() or self.parser.get_http_version() == "1.0"
         self.drop_body()
-        self.exchange, self.completed, self.continuing = None, True, False
+        self.exchange, self.continuing = None, False
+        self.completed += 1
         self.phase, self.began = IDLE, self.front.now()
-        self.pending.append(exchange)
         if exchange.last:
             self.closing = True
-        with answering(exchange):
+        self.latest = exchange
+        self.serve(exchange)
+
+    def serve(self, exchange: Exchange) -> None:
+        """Hand a whole request to the application."""
+        self.pending.append(exchange)
+        with Answering(exchange):
             self.application.handle(exchange)
 
     # what the application and the front call

@@ -4,9 +4,8 @@ It knows nothing of sockets and nothing of tools. An exchange is answered once, 
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any, Protocol
 
 import msgspec
@@ -112,13 +111,26 @@ class Application(Protocol):
         """See to it that an exchange with its whole body is answered, now or later."""
 
 
-@contextmanager
-def answering(exchange: Exchange) -> Iterator[None]:
+class Answering:
     """Answer an exchange with whatever goes wrong in here: the server's boundary, beside which nothing catches everything."""
-    try:
-        yield
-    except Refused as refused:
-        exchange.refuse(refused)
-    except Exception:
-        log.exception("%s %s failed", exchange.method.decode(), exchange.route.name if exchange.route else "?")
-        exchange.refuse(Refused(500, "internal_error", "the server made a mistake; its log says more"))
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        """Answer with the error, unless it is one that ends the process."""
+        if error is None or not isinstance(error, Exception):
+            return False
+        exchange = self.exchange
+        if isinstance(error, Refused):
+            exchange.refuse(error)
+        else:
+            name = exchange.route.name if exchange.route else "?"
+            log.error("%s %s failed", exchange.method.decode(), name, exc_info=error)
+            exchange.refuse(Refused(500, "internal_error", "the server made a mistake; its log says more"))
+        return True

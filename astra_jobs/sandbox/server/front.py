@@ -9,6 +9,7 @@ from collections import Counter
 from astra_jobs.sandbox.server.bounds import HttpBounds
 from astra_jobs.sandbox.server.connection import Connection
 from astra_jobs.sandbox.server.exchange import Application, Exchange
+from astra_jobs.sandbox.server.heads import Heads
 
 
 class Front:
@@ -18,6 +19,7 @@ class Front:
         self.application = application
         self.bounds = bounds
         self.connections: set[Connection] = set()
+        self.heads = Heads()
         self.requests: Counter[tuple[str, int]] = Counter()
         self.bodies = 0
         self.cut = 0

@@ -39,6 +39,7 @@ def submitted(
 ) -> asyncio.Future[CallResult]:
     answer: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
     engine.submit(session, seq, tool, arguments, deadline, answer.set_result)
+    asyncio.get_running_loop().call_soon(engine.flush)  # after all that a test submits at once
     return answer
 
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "astra" / "gvisor"
-FLAGS = ("--platform=ptrace", "--network=none", "--ignore-cgroups")
+FLAGS = ("--platform=ptrace", "--ignore-cgroups")
 MISSING = "gVisor's runsc is not here and could not be fetched: {}; on Debian: apt-get install runsc"
 
 
@@ -43,6 +43,11 @@ def _fetch(target: Path) -> None:
         os.replace(Path(folder) / "usr" / "bin" / "runsc", target)
 
 
-def inside(command: list[str], state: Path) -> list[str]:
-    """Return the command that runs another in gVisor, on an overlay of this machine's files; ``state`` is runsc's own folder."""
-    return [str(runsc()), f"--root={state}", *FLAGS, "do", *command]
+def inside(command: list[str], state: Path, network: str = "none") -> list[str]:
+    """Return the command that runs another in gVisor, on an overlay of this machine's files; ``state`` is runsc's own folder.
+
+    ``network`` is "none" (loopback of its own) or "host": this machine's, for which ``do`` would set up a bridge unless it
+    is told that it is not root.
+    """
+    rootless = ["--rootless"] if network == "host" else []
+    return [str(runsc()), f"--root={state}", f"--network={network}", *rootless, *FLAGS, "do", *command]
