@@ -1,8 +1,9 @@
 """Seccomp filters, made here and installed by ctypes: no library, no root.
 
 Two are stacked: the zygotes' filter, which keeps what forking needs, and a session's, which forbids the rest. Refused
-calls answer EPERM, so that a library falls back instead of dying; clone3 answers ENOSYS, because C libraries then use
-clone, whose flags a filter can read. Another architecture's calls, and the x32 form, are refused.
+calls answer EPERM, so that a library falls back instead of dying; clone3 and openat2, whose flags are behind a pointer,
+answer ENOSYS, because libraries then use the older call, whose flags a filter can read. Another architecture's calls, and
+the x32 form, are refused.
 """
 
 import ctypes
@@ -73,6 +74,12 @@ class _Program:
         if number is not None and rules:
             self.code += [_jump(_EQUAL, number, 0, len(rules) + 1), *rules, _give(_ALLOW)]
 
+    def unknown(self, name: str) -> None:
+        """Answer a call as a kernel does that does not have it, so that libraries use an older one."""
+        number = ARGUMENTS[name][self.column]
+        if number is not None:
+            self.code += [_jump(_EQUAL, number, 0, 1), _give(_ERRNO | ENOSYS)]
+
     def bits(self, argument: int, mask: int) -> list[bytes]:
         """Refuse where an argument has one of these bits."""
         return [_load(_FIRST_ARGUMENT + 8 * argument), _jump(_ANY_BIT, mask, 0, 1), self.refuse]
@@ -107,7 +114,7 @@ def program(walls: Mapping[str, bool], *, zygote: bool) -> bytes:
             forbidden |= {number for name, number in numbers(wall, made.column).items() if name not in needed}
     made.forbid(forbidden)
     if walls["processes"] or walls["threads"] or walls["namespaces"]:
-        made.code += [_jump(_EQUAL, ARGUMENTS["clone3"][made.column] or 0, 0, 1), _give(_ERRNO | ENOSYS)]
+        made.unknown("clone3")
     _clone(made, walls, zygote)
     if not zygote:
         _narrow(made, walls)
@@ -132,6 +139,8 @@ def _narrow(made: _Program, walls: Mapping[str, bool]) -> None:
     if walls["files_change"] and not walls["files_open"]:
         made.judge("openat", made.bits(2, _WRITING))
         made.judge("open", made.bits(1, _WRITING))
+        made.judge("open_by_handle_at", made.bits(2, _WRITING))
+        made.unknown("openat2")
 
 
 def install(code: bytes) -> None:

@@ -1,8 +1,8 @@
 """Numbers of the system calls that sessions may not make, by the wall that stops them.
 
-Written as ``name x86_64 aarch64``, a dash where an architecture has none. Calls newer than ``NEWEST`` are refused as
-unknown, so that a new kernel opens no door. What is not listed is allowed: an allow-list breaks harmless tools with
-every new C library.
+Written as ``name x86_64 aarch64``, a dash where an architecture has none; a call that two walls stop is there twice.
+Calls newer than ``NEWEST`` are refused as unknown, so that a new kernel opens no door. What is not listed is allowed: an
+allow-list breaks harmless tools with every new C library.
 """
 
 NEWEST = 471
@@ -29,12 +29,12 @@ _TABLE = {
         file_getattr 468 468, quotactl 179 60, quotactl_fd 443 443, lookup_dcookie 212 18
     """,
     "files_change": """
-        mkdir 83 -, mkdirat 258 34, mknod 133 -, mknodat 259 33, rename 82 -, renameat 264 38, renameat2 316 276, link 86 -, linkat 265
-        37, symlink 88 -, symlinkat 266 36, unlink 87 -, unlinkat 263 35, rmdir 84 -, chmod 90 -, fchmod 91 52, fchmodat 268 53,
-        fchmodat2 452 452, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54, truncate 76 45, ftruncate 77 46, fallocate 285 47,
-        utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, setxattrat 463
-        463, removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, removexattrat 466 466, file_setattr 469 469, copy_file_range
-        326 285, sendfile 40 71, memfd_create 319 279, memfd_secret 447 447, sync 162 81, syncfs 306 267, umask 95 166, flock 73 32
+        creat 85 -, mkdir 83 -, mkdirat 258 34, mknod 133 -, mknodat 259 33, rename 82 -, renameat 264 38, renameat2 316 276, link 86 -,
+        linkat 265 37, symlink 88 -, symlinkat 266 36, unlink 87 -, unlinkat 263 35, rmdir 84 -, chmod 90 -, fchmod 91 52, fchmodat 268 53,
+        fchmodat2 452 452, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54, truncate 76 45, ftruncate 77 46, fallocate 285 47, utime
+        132 -, utimes 235 -, futimesat 261 -, utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, setxattrat 463 463,
+        removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, removexattrat 466 466, file_setattr 469 469, copy_file_range 326 285,
+        sendfile 40 71, memfd_create 319 279, memfd_secret 447 447, sync 162 81, syncfs 306 267, umask 95 166, flock 73 32
     """,
     "privileges": """
         setuid 105 146, setgid 106 144, setreuid 113 145, setregid 114 143, setresuid 117 147, setresgid 119 149, setfsuid 122 151,
@@ -85,6 +85,8 @@ ARGUMENTS = {
     "prctl": (157, 167),
     "openat": (257, 56),
     "open": (2, None),
+    "openat2": (437, 437),
+    "open_by_handle_at": (304, 265),
 }
 """Calls that are judged by their arguments, not by category alone."""
 

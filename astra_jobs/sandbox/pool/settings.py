@@ -42,7 +42,7 @@ class Walls(NamedTuple):
     files_open: bool = True
     """Opening, listing and looking up files by path: open, stat, readlink, access, getdents, chdir, inotify and the like."""
     files_change: bool = True
-    """Making, changing and removing files; opening for writing also where ``files_open`` is off; memfd_create."""
+    """Making, changing and removing files; opening for writing also where ``files_open`` is off, and openat2 at all; memfd_create."""
     privileges: bool = True
     """set*id, capset, prctl, setrlimit; and all capabilities are dropped."""
     namespaces: bool = True

@@ -50,13 +50,13 @@ def create(**a):
     os.close(os.open(a["folder"] + "/new", os.O_CREAT | os.O_WRONLY | os.O_EXCL))
 
 
-@attack("files", OPEN, CHANGE, alone=(OPEN,), **HARM)
+@attack("files", OPEN, CHANGE, **HARM)
 def create_by_number(**a):
     """Make a file by the oldest call."""
     raw("creat", a["folder"].encode() + b"/new", 0o600)
 
 
-@attack("files", OPEN, CHANGE, alone=(OPEN,), native="gVisor has no such call", **HARM)
+@attack("files", OPEN, CHANGE, native="gVisor has no such call", **HARM)
 def create_by_openat2(**a):
     """Make a file by the newest call, whose flags no filter can see."""
     kind = ctypes()

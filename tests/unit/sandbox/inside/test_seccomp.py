@@ -44,10 +44,11 @@ def test_each_category_is_refused_in_sessions_and_only_while_its_wall_is_on(mach
     code = seccomp.program(ALL, zygote=False)
     for wall in CATEGORIES:
         without = seccomp.program({**ALL, wall: False}, zygote=False)
+        otherwise = {columns[column] for columns in ARGUMENTS.values()}
+        otherwise |= {number for other in CATEGORIES if other != wall for number in numbers(other, column).values()}
         for name, number in numbers(wall, column).items():
             assert judged(code, audit, number) == EPERM, name
-            judged_by_arguments = number in {columns[column] for columns in ARGUMENTS.values()}
-            assert judged_by_arguments or judged(without, audit, number) == ALLOW, name
+            assert number in otherwise or judged(without, audit, number) == ALLOW, name
 
 
 def test_what_sessions_live_by_is_allowed(machine: tuple[int, int]) -> None:
@@ -103,8 +104,25 @@ def test_reading_files_does_not_mean_writing_them(machine: tuple[int, int]) -> N
     assert number is not None
     flags: dict[str, Any] = {"read": os.O_RDONLY | os.O_CLOEXEC, "list": os.O_DIRECTORY}
     assert {judged(code, audit, number, (0, 0, flag)) for flag in flags.values()} == {ALLOW}
+    handle = ARGUMENTS["open_by_handle_at"][column]
+    assert handle is not None
     for flag in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_TMPFILE | os.O_RDWR):
         assert judged(code, audit, number, (0, 0, flag)) == EPERM
+        assert judged(code, audit, handle, (0, 0, flag)) == EPERM
+    assert judged(code, audit, handle, (0, 0, os.O_RDONLY)) == ALLOW
+
+
+@pytest.mark.parametrize("wall", ["files_open", "files_change"])
+def test_calls_that_make_files_are_stopped_by_either_wall_of_files(machine: tuple[int, int], wall: str) -> None:
+    column, audit = machine
+    alone = seccomp.program({**dict.fromkeys(ALL, False), wall: True}, zygote=False)
+    neither = seccomp.program(dict.fromkeys(ALL, False), zygote=False)
+    makers = {"creat": (85, None), "openat2": ARGUMENTS["openat2"]}
+    for name, columns in makers.items():
+        number = columns[column]
+        if number is not None:
+            assert judged(alone, audit, number) == (ENOSYS if (name, wall) == ("openat2", "files_change") else EPERM)
+            assert judged(neither, audit, number) == ALLOW
 
 
 @given(st.sets(st.integers(0, NEWEST), max_size=60), st.integers(0, NEWEST))
