@@ -8,13 +8,12 @@ a call that infrastructure lost, those behind it are not run either, or the sess
 import asyncio
 import heapq
 import itertools
-import signal
 from collections import deque
-from os import WIFSIGNALED, WTERMSIG
 
 import msgspec
 
 from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY, OK
+from astra_jobs.sandbox.pool.deaths import GivenUp, verdict_of
 from astra_jobs.sandbox.pool.patrol import Patrol
 from astra_jobs.sandbox.pool.process import Process
 from astra_jobs.sandbox.pool.records import Pending, Session
@@ -23,9 +22,6 @@ from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.watchdog import Watchdog
 from astra_jobs.sandbox.protocol import APPLIED, CallResult, failure
 
-CPU_SIGNALS = frozenset({signal.SIGPROF, signal.SIGXCPU})
-FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-"""Signals that a tool cannot send itself behind its walls: somebody else ended the process."""
 ATTEMPTS = 2
 TICK = 0.02
 SLOW = 0.1
@@ -131,6 +127,9 @@ class Calls:
         try:
             if self.rooms.enter(session):
                 return True
+        except GivenUp as error:
+            self.give_up(session, failure("session_lost", str(error)))
+            return False
         except NoBase:
             self.give_up(session, failure("infra_error", "the sandbox's zygotes died too often"))
             return False
@@ -186,6 +185,7 @@ class Calls:
         if pending.expected is not None:
             same, pending.expected = pending.expected == (CODES[code], text), None
             if not same:
+                self.rooms.deaths.of(session)
                 self.give_up(session, failure("session_lost", "a replayed call gave another result; the tool does not repeat itself"))
                 return
         elif code == EXPIRED:
@@ -262,27 +262,13 @@ class Calls:
 
     # -- ends
 
-    def _verdict(self, process: Process) -> CallResult | None:
-        """Name a call's outcome by how its process ended; None where the tool did not do it."""
-        status = process.status
-        if status is None or status < 0:
-            return None
-        if WIFSIGNALED(status):
-            by = WTERMSIG(status)
-            if by in CPU_SIGNALS:
-                seconds = self.settings.limits.seconds
-                return failure("limit_time", f"the call used more than {seconds:g} s of CPU", seconds)
-            return None if by in FROM_OUTSIDE else failure("tool_error", f"the tool crashed its process (signal {by})")
-        return failure("tool_error", "the tool ended its process")
-
     def exited(self, process: Process) -> None:
         """Name the outcome of a call whose process ended."""
         while process.readable():
             pass
         if process.gone:
             return
-        result = self._verdict(process)
-        self._ended(process, result)
+        self._ended(process, verdict_of(process.status, self.settings.limits.seconds))
 
     def lost(self, process: Process) -> None:
         """Try the calls of a process again that ended with its zygote."""
@@ -297,6 +283,7 @@ class Calls:
                 session.given -= head.seq < 0
                 result, head.attempts = None, -1
             else:
+                self.rooms.deaths.of(session)
                 result = None
         elif head is not None and result is not None:
             process.inflight.popleft()
@@ -319,12 +306,15 @@ class Calls:
     def breached(self, process: Process) -> None:
         """End a process that broke the protocol; the call it should have answered failed."""
         self.count("breaches")
+        if not process.inflight:
+            self.rooms.deaths.of(process.session)
         self._kill(process, failure("tool_error", "the tool broke its session's protocol"))
 
     def hung_up(self, process: Process) -> None:
         """Give a busy process a moment to end; an idle one has nothing to say."""
         if not process.inflight:
-            self.rooms.drop(process.session, kill=True)
+            self.rooms.drop(process.session, kill=False)
+            self.rooms.deaths.hung_up(process)
             self.pump(process.session)
 
     def _kill(self, process: Process, result: CallResult) -> None:
@@ -357,12 +347,15 @@ class Calls:
             process = session.process
             verdict = self.watchdog.judge(process, now) if process is not None else None
             if process is not None and verdict is not None:
+                if verdict.disarmed and process.inflight and process.inflight[0].expected is None:
+                    self.rooms.deaths.of(session)
                 self._kill(process, failure(verdict.outcome, verdict.message))  # type: ignore[arg-type]
                 if not process.pid:
                     self.rooms.put_down(process.zygote)
         for found in self.patrol.culprits(SLOW if self._slow else TICK):
             self.count("kills")
             if isinstance(found, Session):
+                self.rooms.deaths.of(found)
                 self.rooms.drop(found, kill=True)
             else:
                 self.rooms.put_down(found)

@@ -72,8 +72,8 @@ class Session:
     """One conversation with one environment."""
 
     __slots__ = (
-        "bundle", "busy", "expires", "given", "id", "in_line", "lease", "log", "origin", "process", "queue", "results", "seed", "state",
-        "turn",
+        "bundle", "busy", "deaths", "died_at", "expires", "given", "id", "in_line", "lease", "log", "origin", "process", "queue",
+        "results", "seed", "state", "turn",
     )  # fmt: skip
 
     def __init__(self, name: str, bundle: Bundle, seed: int, lease: float | None) -> None:
@@ -96,6 +96,10 @@ class Session:
         self.in_line = False
         """Waits for room."""
         self.turn = 0
+        self.deaths = 0
+        """Deaths of its processes in a row that no call's outcome tells."""
+        self.died_at = 0
+        """Length of the log at the last of them."""
 
     def append(self, pending: Pending, outcome: CallOutcome, text: str) -> None:
         """Add a call to the history and chain the state."""

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any, Protocol
 
 from astra_jobs.sandbox.inside.frames import EXITED, FAILED, HELLO, KILL, STARTED
+from astra_jobs.sandbox.pool.deaths import Deaths, check
 from astra_jobs.sandbox.pool.environment import Zygote
 from astra_jobs.sandbox.pool.link import Base
 from astra_jobs.sandbox.pool.process import Process, Watcher
@@ -43,6 +44,9 @@ class Owner(Watcher, Protocol):
     def room(self) -> None:
         """Learn that there may be room again."""
 
+    def count(self, name: str) -> None:
+        """Add one to a total."""
+
 
 class Rooms:
     """Zygotes and processes of a pool."""
@@ -63,6 +67,7 @@ class Rooms:
         self.live = 0
         self.forks = 0
         self.replays = 0
+        self.deaths = Deaths(owner.count)
         self._users = list(users) if users is not None else None
         self._numbers = itertools.count(1)
         self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
@@ -107,7 +112,7 @@ class Rooms:
                     self.stillborn[digest] = self.stillborn.get(digest, 0) + 1
 
     def enter(self, session: Session) -> bool:
-        """Give a session a process and count it as running; False when it has to wait. Raises NoBase."""
+        """Give a session a process and count it as running; False when it has to wait. Raises NoBase and GivenUp."""
         if len(self.running) >= self.settings.parallel:
             return False
         if session.process is None and not self._fork(session):
@@ -144,6 +149,7 @@ class Rooms:
             process.close()
 
     def _fork(self, session: Session) -> bool:
+        check(session)
         while self.live >= self.settings.live or self._users == []:
             if not self.idle or self._users == []:
                 return False
@@ -201,6 +207,8 @@ class Rooms:
         self._free(process)
         if not process.gone:
             self.owner.exited(process)
+        elif process.hung_up:
+            self.deaths.ended(process)
         self._loop.call_soon(self.owner.room)
 
     def _free(self, process: Process) -> None:

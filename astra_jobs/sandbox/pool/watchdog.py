@@ -39,6 +39,8 @@ class Verdict(NamedTuple):
 
     outcome: str
     message: str
+    disarmed: bool = False
+    """The kernel's timer should have ended it before: the tool disarmed it, or works where no call runs."""
 
 
 def look(pid: int) -> Sight | None:
@@ -120,7 +122,7 @@ class Watchdog:
                 if process.cpu_mark is None:
                     process.cpu_mark = sight.cpu
                 elif sight.cpu - process.cpu_mark > self.seconds + SLACK:
-                    return Verdict("limit_time", f"the call used more than {self.seconds:g} s of CPU")
+                    return Verdict("limit_time", f"the call used more than {self.seconds:g} s of CPU", disarmed=True)
         return self._blocked(process, now, age) if self.walls.wall else None
 
     def _hung_up(self, process: Process, now: float) -> Verdict | None:
