@@ -31,6 +31,8 @@ PATIENT = {"seconds": 5.0}
 """Limits of a control that is not about time: on a slow machine time must not be what stops the attack."""
 PATIENCE = 2.0
 """Seconds for harm to show in a control."""
+LONGEST = 40.0
+"""Seconds that a control has to burn, however busy the machine is."""
 
 
 @dataclass
@@ -206,7 +208,7 @@ class Battery:
         return event
 
     async def _fault_of_a_control(self, made: Ground, attack: Attack, faults: list[str]) -> Event:
-        session, event, own = await self._run(made, attack)
+        session, event, own = await self._run(made, attack, control=True)
         deadline = time.monotonic() + PATIENCE
         while not attack.proof(event) and time.monotonic() < deadline:
             event.harm |= self._harm(made, own)
@@ -216,7 +218,7 @@ class Battery:
         await made.pool.close(session)
         return event
 
-    async def _run(self, made: Ground, attack: Attack) -> tuple[str, Event, list[int]]:
+    async def _run(self, made: Ground, attack: Attack, *, control: bool = False) -> tuple[str, Event, list[int]]:
         tools = [(attack.name, attack.source), ("count", COUNT)]
         environment = await made.pool.put([ToolCode(name=name, parameters=ANYTHING, code=code) for name, code in tools])
         session = await made.pool.open(environment, 1)
@@ -224,7 +226,7 @@ class Battery:
         own = await made.family(session)
         results = [await made.pool.call(session, 1 + number, attack.name, self._arguments(made)) for number in range(attack.calls)]
         event = Event(self.scene, results, self._harm(made, own))
-        await self._linger(event, attack, own)
+        await self._linger(event, attack, own, burns=control and CPU in attack.walls)
         if attack.group == "determinism":
             other = await made.pool.open(environment, 1)
             await made.pool.call(other, 0, "count", {})
@@ -232,13 +234,13 @@ class Battery:
             await made.pool.close(other)
         return session, event, own
 
-    async def _linger(self, event: Event, attack: Attack, own: list[int]) -> None:
-        """Look for a while at what the session's process does after its answer."""
-        deadline = time.monotonic() + attack.linger
+    async def _linger(self, event: Event, attack: Attack, own: list[int], *, burns: bool) -> None:
+        """Look for a while at what the session's process does after its answer; where it shall burn, until it has."""
+        deadline = time.monotonic() + (LONGEST if burns else attack.linger)
         while attack.linger and own:
             event.burnt = max(event.burnt, cpu_of(own[0]))
             event.lives = alive(own[0])
-            if not event.lives or time.monotonic() > deadline:
+            if not event.lives or time.monotonic() > deadline or (burns and attack.proof(event)):
                 break
             await asyncio.sleep(0.02)
 
