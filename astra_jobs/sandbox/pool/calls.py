@@ -28,6 +28,8 @@ SLOW = 0.1
 """Seconds between two looks while nothing runs."""
 RETRY = 0.25
 """Seconds after which an overloaded call may be tried again."""
+FEW = 1024
+"""Deadlines of answered calls that may be kept in any case; above it, and above half, they are cleared away."""
 CLOCKS = 0.01
 """Seconds by which the loop's cached time may be behind."""
 _READ = msgspec.json.Decoder().decode
@@ -63,7 +65,7 @@ class Calls:
         """Queue a call; ``pump`` sends it."""
         self.pending += 1
         session.queue.append(pending)
-        if pending.deadline:
+        if pending.deadline and pending.result is None:
             heapq.heappush(self._deadlines, (pending.deadline, next(self._order), session, pending))
 
     def pump(self, session: Session) -> None:
@@ -335,6 +337,9 @@ class Calls:
             _, _, session, pending = heapq.heappop(self._deadlines)
             if pending.result is None and not pending.number and pending in session.queue:
                 self._expire(session, pending)
+        if len(self._deadlines) > 2 * self.pending + FEW:
+            self._deadlines = [one for one in self._deadlines if one[3].waiting]
+            heapq.heapify(self._deadlines)
         if self._timer is None:
             if self.rooms.running or self.line:
                 self._arm(TICK)

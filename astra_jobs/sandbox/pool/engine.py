@@ -31,6 +31,9 @@ ARGUMENTS = 4 << 20
 LEASE_LOOK = 0.25
 """Seconds between two looks for sessions whose lease is over."""
 
+FEW = 64
+"""Leases of sessions that are gone that may be kept in any case; above it, and above half, they are cleared away."""
+
 
 class Engine:
     """A ``Sandbox`` of forked processes."""
@@ -300,6 +303,9 @@ class Engine:
         self._open[session.bundle.digest] -= 1
         if not self._open[session.bundle.digest]:
             del self._open[session.bundle.digest]
+        if len(self._leases) > 2 * len(self._sessions) + FEW:
+            self._leases = [(one.expires, one.id) for one in self._sessions.values() if one.lease is not None]
+            heapq.heapify(self._leases)
         if session.busy or session.queue:
             self.calls.give_up(session, failure("session_lost", "the session was closed"))
         else:
