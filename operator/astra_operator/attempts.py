@@ -54,4 +54,6 @@ def _isolation(team: TeamSettings) -> dict[str, str]:
     """Return what else is frozen where tools run in a pool; nothing of it matters where they run in the job's process."""
     if team.isolation == "Process":
         return {}
-    return {"runtime_class": team.runtime_class, "network_policy": team.network_policy, "sandbox_image": team.sandbox_image or team.image}
+    image = team.sandbox_image or team.image
+    users = team.sandbox_users
+    return {"runtime_class": team.runtime_class, "network_policy": team.network_policy, "sandbox_image": image, "sandbox_users": users}

@@ -30,9 +30,10 @@ class Frozen(Model):
     inputs: list[Input] = Field(default_factory=list)
     store: StoreSettings
     isolation: str
-    runtime_class: str | None = Field(default=None, description="of the pods that run tools; these three are absent for Process")
+    runtime_class: str | None = Field(default=None, description="of the pods that run tools; these four are absent for Process")
     network_policy: str | None = None
     sandbox_image: str | None = None
+    sandbox_users: str | None = None
     image: str
     store_secret: str = ""
     code_version: str

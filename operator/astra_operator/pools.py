@@ -18,6 +18,8 @@ from astra_operator.pods import PodFact, read_pod, why_pending
 LATE_SECONDS = 60.0
 """So long a stage waits for the rest of its pool once one pod answers: one that no node has room for must not hold up the others."""
 _FAILING = ("CrashLoopBackOff",)
+SHARED = "set sandboxUsers: Shared in ConfigMap astra-team, and spec.rerun"
+"""Mend for a namespace that admits no pod that starts as root."""
 NOT_GVISOR = "sandbox wall gvisor does not hold"
 
 
@@ -67,7 +69,8 @@ class Pool:
         """Return what has to be told, None while it is on its way."""
         if self.refusal:
             missing = "RuntimeClass" in self.refusal and "not found" in self.refusal
-            return Trouble("SandboxRuntimeMissing" if missing else "Refused", self.refusal, blocked=True)
+            mend = f"; {SHARED}" if "PodSecurity" in self.refusal and "runAsUser=0" in self.refusal else ""
+            return Trouble("SandboxRuntimeMissing" if missing else "Refused", self.refusal + mend, blocked=True)
         for pod in self.pods:
             why = why_pending(replace(pod, waiting="") if pod.ending else pod, pod.made, now)
             if why is not None:

@@ -41,6 +41,7 @@ def services_ready(view: View) -> Verdict:
         return "False", trouble.reason, trouble.message
     unguarded = plan.frozen.network_policy == "Unenforced"
     told = "; nothing enforces its NetworkPolicy (networkPolicy: Unenforced in astra-team)" if unguarded else ""
+    told += "; its sessions share one user (sandboxUsers: Shared in astra-team)" if plan.shared else ""
     return "True", "ServicesReady", f"sandbox pool {plan.name}: {plan.frozen.isolation}{told}"
 
 

@@ -40,6 +40,11 @@ class TeamSettings(Model):
         default="Enforced", description="what the cluster's network does with the pool's NetworkPolicy, which is made in any case"
     )
     sandbox_image: str = Field(default="", description="image of the pool's pods; left out, the one of job pods")
+    sandbox_users: Literal["Own", "Shared"] = Field(
+        default="Own",
+        description="users of a pool's sessions: one for each, in pods that start as root with three capabilities (Pod Security level "
+        "baseline), or the pod's one user without any right (level restricted)",
+    )
 
     @property
     def store(self) -> StoreSettings:

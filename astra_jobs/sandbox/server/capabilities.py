@@ -27,7 +27,7 @@ def walls_of(engine: Engine) -> dict[str, Evidence]:
         if not getattr(engine.settings.walls, name):
             walls[name] = Evidence(False, "switched off")
         elif name == "own_uid" and engine.variant != "own":
-            walls[name] = Evidence(False, engine.proof.get(name, "one user id for all sessions"))
+            walls[name] = Evidence(False, "all sessions have the server's user id; it may not give others (KILL, SETGID, SETUID)")
         elif name in engine.proof:
             walls[name] = Evidence(True, engine.proof[name])
         else:

@@ -7,11 +7,13 @@ seen here but proven by the engine's probes.
 import ctypes
 import errno
 import os
+import re
 import socket
 from pathlib import Path
 from typing import NamedTuple
 
 SYSLOG_READ_ALL = 3
+GET_NO_NEW_PRIVS = 39
 BANNER = "Starting gVisor"
 """First line of the kernel's messages in gVisor, which needs no privilege to be read there."""
 TOKENS = (Path("/var/run/secrets/kubernetes.io/serviceaccount"), Path("/run/secrets/kubernetes.io/serviceaccount"))
@@ -75,6 +77,20 @@ def no_service_account_token(folders: tuple[Path, ...] = TOKENS) -> Evidence:
     return Evidence(True, f"{' and '.join(map(str, folders))} are not there")
 
 
+def unprivileged(status: str | None = None) -> Evidence:
+    """Tell if this process is not root, has no capability and can gain none, by what the system says of it."""
+    said = dict(line.split(":", 1) for line in (_read("/proc/self/status") if status is None else status).splitlines() if ":" in line)
+    users = said.get("Uid", "").split()
+    if not users or "0" in users:
+        return Evidence(False, "it runs as root" if users else "its user is not told")
+    for name in ("CapEff", "CapPrm", "CapInh"):
+        if not re.fullmatch("0+", held := said.get(name, "").strip()):
+            return Evidence(False, f"user {users[0]} with the capabilities {name} {held or '(not told)'}")
+    if ctypes.CDLL(None).prctl(GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
+        return Evidence(False, f"user {users[0]} without capabilities, but a program that it starts may gain some")
+    return Evidence(True, f"user {users[0]}, no capabilities, and no_new_privs is set")
+
+
 def interfaces() -> list[str]:
     """Return the names of the network interfaces."""
     return sorted(name for _, name in socket.if_nameindex())
@@ -82,14 +98,20 @@ def interfaces() -> list[str]:
 
 def look() -> dict[str, Evidence]:
     """Return every property that can be asked for and that this module can see."""
-    return {"gvisor": gvisor(), "read-only-root": read_only_root(), "no-service-account-token": no_service_account_token()}
+    return {
+        "gvisor": gvisor(),
+        "read-only-root": read_only_root(),
+        "no-service-account-token": no_service_account_token(),
+        "unprivileged": unprivileged(),
+    }
 
 
 MENDS = {
     "gvisor": "run the pod under a RuntimeClass whose handler is runsc, on a node that has it",
     "read-only-root": "set securityContext.readOnlyRootFilesystem: true",
     "no-service-account-token": "set automountServiceAccountToken: false",
-    "own-uid": "start as root with the capabilities SETUID and SETGID, or do not ask for own-uid",
+    "own-uid": "start as root with the capabilities KILL, SETGID and SETUID, or set sandboxUsers: Shared in ConfigMap astra-team",
+    "unprivileged": "set runAsNonRoot: true, runAsUser, allowPrivilegeEscalation: false and capabilities.drop: [ALL]",
 }
 
 

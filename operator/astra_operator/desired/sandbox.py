@@ -2,6 +2,8 @@
 
 Pure. The NetworkPolicy is first in the order of creation and last to go, so that no pod of a pool is ever without it; the Secret has
 no data here, its key is filled in by ``apply``. What walls hold inside the pod is the server's to prove (``--require``).
+A pod has one of two forms, by the team's ``sandboxUsers``: Own starts as root to give each session a user of its own, and fits
+the Pod Security level baseline; Shared has no right at all and fits restricted, at the price of that one wall.
 """
 
 import hashlib
@@ -34,6 +36,8 @@ METRICS_LABEL = f"{GROUP}/metrics"
 """Namespaces with this label, of any value, may read the metrics of pools; who may label a namespace is the platform's to say."""
 _ROOT_RIGHTS = ("KILL", "SETGID", "SETUID")
 """The server gives each session a user id of its own, and ends it by force: nothing else of root's rights is left to it."""
+USER = 65532
+"""User and group of a pod whose sessions share its user."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class PoolPlan:
     def size(self) -> SandboxPool:
         """Return how many pods, and how large."""
         return SandboxPool.model_validate(self.spec.get("sandbox") or {})
+
+    @property
+    def shared(self) -> bool:
+        """Tell if the sessions of a pod share its one user."""
+        return self.frozen.sandbox_users == "Shared"
 
     @property
     def marks(self) -> dict[str, str]:
@@ -138,7 +147,8 @@ def _object(plan: PoolPlan, version: str, kind: str, spec: Object) -> Object:
 
 def _pod(plan: PoolPlan) -> Object:
     common = common_of(plan.spec)
-    key = {"secretName": naming.key_name(plan.name, plan.uid), "items": [{"key": KEY, "path": KEY}], "defaultMode": 0o400}
+    mode = 0o440 if plan.shared else 0o400
+    key = {"secretName": naming.key_name(plan.name, plan.uid), "items": [{"key": KEY, "path": KEY}], "defaultMode": mode}
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -152,7 +162,7 @@ def _pod(plan: PoolPlan) -> Object:
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"]},  # there is nothing to look up, and nobody to ask
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, **(_NOBODY if plan.shared else {})},
         "topologySpreadConstraints": [spread],
         "containers": [_container(plan)],
         "volumes": [{"name": "key", "secret": key}],
@@ -170,19 +180,18 @@ def _container(plan: PoolPlan) -> Object:
         "name": "sandbox",
         "image": plan.frozen.sandbox_image,
         "command": ["python", "-m", "astra_jobs.sandbox.server"],
-        "args": ["--require", ",".join(REQUIRED)],
+        "args": ["--require", ",".join(required(plan))],
         "env": [
             {"name": "ASTRA_SANDBOX_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             *({"name": name, "value": value} for name, value in sorted(_settings(plan).items())),
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": {"requests": size, "limits": {"memory": size["memory"]}},
-        # Root inside its own kernel, with three rights and none to be gained: no_new_privs, which seccomp filters need anyway.
         "securityContext": {
-            "runAsUser": 0,
-            "allowPrivilegeEscalation": False,
+            **({} if plan.shared else {"runAsUser": 0}),
+            "allowPrivilegeEscalation": False,  # no_new_privs, which seccomp filters need anyway
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"], "add": list(_ROOT_RIGHTS)},
+            "capabilities": {"drop": ["ALL"], **({} if plan.shared else {"add": list(_ROOT_RIGHTS)})},
         },
         "startupProbe": _probe("/healthz", periodSeconds=2, failureThreshold=60),
         "livenessProbe": _probe("/healthz", periodSeconds=10, failureThreshold=6),
@@ -194,8 +203,14 @@ def _container(plan: PoolPlan) -> Object:
     }
 
 
-REQUIRED = ("gvisor", "read-only-root", "no-service-account-token", "own-uid")
-"""What the server has to prove of its pod before it serves."""
+_NOBODY = {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
+"""Of a pod whose sessions share its user; the group is there to read the key."""
+REQUIRED = ("gvisor", "read-only-root", "no-service-account-token")
+
+
+def required(plan: PoolPlan) -> tuple[str, ...]:
+    """Return what the server has to prove of its pod before it serves."""
+    return (*REQUIRED, "unprivileged" if plan.shared else "own-uid")
 
 
 def _probe(path: str, **times: int) -> Object:

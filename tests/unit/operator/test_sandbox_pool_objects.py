@@ -74,10 +74,27 @@ def test_no_pod_of_a_pool_can_gain_a_right_or_reach_the_cluster() -> None:
         assert pod["terminationGracePeriodSeconds"] > int(settings(pod)["DRAIN_SECONDS"]) + box["lifecycle"]["preStop"]["sleep"]["seconds"]
 
 
-def test_what_the_server_must_prove_is_known_to_it() -> None:
-    (pod,) = pods(built("SFTRun"))
-    assert pod["containers"][0]["args"] == ["--require", ",".join(REQUIRED)]
-    assert set(REQUIRED) <= set(known_requirements())
+def test_a_pod_whose_sessions_share_its_user_has_no_right_at_all() -> None:
+    for pod in pods(built("RLRun", GVISOR | {"sandboxUsers": "Shared"})):
+        context = pod["securityContext"]
+        assert (context["runAsNonRoot"], context["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
+        assert context["runAsUser"] == context["fsGroup"] > 0
+        (box,) = pod["containers"]
+        assert box["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        (volume,) = pod["volumes"]
+        assert volume["secret"]["defaultMode"] == 0o440, "its group reads the key"
+
+
+@pytest.mark.parametrize(("users", "last"), [("Own", "own-uid"), ("Shared", "unprivileged")])
+def test_what_the_server_must_prove_is_known_to_it(users: str, last: str) -> None:
+    (pod,) = pods(built("SFTRun", GVISOR | {"sandboxUsers": users}))
+    _, told = pod["containers"][0]["args"]
+    assert told == ",".join((*REQUIRED, last))
+    assert set(told.split(",")) <= set(known_requirements())
     assert "gvisor" in REQUIRED
 
 
@@ -89,7 +106,7 @@ def test_the_server_reads_what_it_is_told(tmp_path: Any) -> None:
     for pod in [*pods(built("EnvSynthesis", tool={"seconds": 5, "memoryMib": 64, "outputChars": 99})), *pods(built("RLRun"))]:
         told = {entry["name"]: entry.get("value", "10.0.0.1") for entry in pod["containers"][0]["env"]}
         read = server_settings(pod["containers"][0]["args"], told | {"ASTRA_SANDBOX_KEY_FILE": str(key)})
-        assert (read.host, read.port, read.require) == ("10.0.0.1", 8080, REQUIRED)
+        assert (read.host, read.port, read.require) == ("10.0.0.1", 8080, (*REQUIRED, "own-uid"))
         assert read.drain_seconds == 40
         assert read.variants == int(told.get("ASTRA_SANDBOX_VARIANTS", "1"))
 
@@ -165,7 +182,12 @@ def test_two_runs_of_one_name_never_share_a_key() -> None:
 
 @pytest.mark.parametrize(
     ("data", "field"),
-    [({"isolation": "None"}, "isolation"), ({"runtimeClass": "A B"}, "runtimeClass"), ({"networkPolicy": "Off"}, "networkPolicy")],
+    [
+        ({"isolation": "None"}, "isolation"),
+        ({"runtimeClass": "A B"}, "runtimeClass"),
+        ({"networkPolicy": "Off"}, "networkPolicy"),
+        ({"sandboxUsers": "own"}, "sandboxUsers"),
+    ],
 )
 def test_wrong_settings_are_told(data: Object, field: str) -> None:
     with pytest.raises(Exception, match=rf"ConfigMap team/astra-team: {field}"):

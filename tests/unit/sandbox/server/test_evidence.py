@@ -1,15 +1,27 @@
 """What the server claims of itself is what it saw, and a promise that is not seen refuses the start."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import astra_jobs
 from astra_jobs.sandbox.pool.errors import WallMissing
 from astra_jobs.sandbox.pool.settings import Walls
 from astra_jobs.sandbox.server.capabilities import capabilities, require, walls_of
-from astra_jobs.sandbox.server.evidence import Evidence, gvisor, interfaces, look, no_service_account_token, read_only_root
+from astra_jobs.sandbox.server.evidence import (
+    Evidence,
+    gvisor,
+    interfaces,
+    look,
+    no_service_account_token,
+    read_only_root,
+    unprivileged,
+)
 from astra_jobs.sandbox.server.service import Service
 from astra_jobs.sandbox.server.settings import ServerSettings
 from tests.unit.sandbox.server.kit import KEY, Scripted, real, run
@@ -50,21 +62,56 @@ def test_a_token_is_seen_even_as_a_broken_link(tmp_path: Path) -> None:
     assert str(there) in found.evidence
 
 
+STATUS = "Name:\tpython\nUid:\t{0}\t{0}\t{0}\t{0}\nCapInh:\t0000000000000000\nCapPrm:\t{1}\nCapEff:\t{1}\n"
+NONE = "0" * 16
+
+
+def test_a_right_that_is_left_is_seen() -> None:
+    assert "it runs as root" in unprivileged(STATUS.format(0, NONE)).evidence
+    assert "CapEff 00000000000000e0" in unprivileged(STATUS.format(65532, "00000000000000e0")).evidence
+    assert "not told" in unprivileged("Uid:\t5\t5\t5\t5\n").evidence
+    assert "not told" in unprivileged("").evidence
+    assert not any(unprivileged(text).holds for text in (STATUS.format(0, NONE), STATUS.format(1, "1"), "Uid:\t5\t5\t5\t5\n", ""))
+
+
+DROPPED = """
+import ctypes, os
+from astra_jobs.sandbox.server.evidence import unprivileged
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65532, 65532, 65532)
+    os.setresuid(65532, 65532, 65532)
+before = unprivileged()
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+print(before.holds, before.evidence, "|", unprivileged())
+"""
+
+
+def test_a_process_of_the_restricted_level_is_seen_to_be_one() -> None:
+    root = str(Path(astra_jobs.__file__).parent.parent)
+    got = subprocess.run([sys.executable, "-c", DROPPED], env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60, check=True)
+    user = 65532 if os.geteuid() == 0 else os.geteuid()
+    before, after = got.stdout.strip().split(" | ")
+    assert before == f"False user {user} without capabilities, but a program that it starts may gain some"
+    assert after == f"Evidence(holds=True, evidence='user {user}, no capabilities, and no_new_privs is set')"
+
+
 def test_what_is_seen_here_is_what_is_here() -> None:
     pod = look()
-    assert set(pod) == {"gvisor", "read-only-root", "no-service-account-token"}
+    assert set(pod) == {"gvisor", "read-only-root", "no-service-account-token", "unprivileged"}
     assert interfaces() == sorted(name for _, name in socket.if_nameindex())
 
 
 def test_a_wall_holds_when_it_was_proven_and_is_on() -> None:
     engine = Scripted()
     engine.settings = engine.settings._replace(walls=Walls(network=False))
-    engine.proof = {"network": "proven", "cpu": "proven", "own_uid": "one id for all"}
+    engine.proof = {"network": "proven", "cpu": "proven", "own_uid": "proven by nobody"}
     walls = walls_of(engine)
     assert set(walls) == set(Walls._fields)
     assert [name for name, seen in walls.items() if seen.holds] == ["cpu"]
     assert walls["network"].evidence == "switched off"
     assert walls["ipc"].evidence == "not tested"
+    assert "all sessions have the server's user id" in walls["own_uid"].evidence
     engine.variant = "own"
     assert walls_of(engine)["own_uid"].holds
 
