@@ -156,3 +156,55 @@ def swallow():
         return len(data)
 
     os.write = once
+
+
+def zip_of(members, repeat=1):
+    """Return a ZIP archive of names and contents; each name is listed so often, and its content packed once."""
+    import struct
+    import zlib
+
+    body, entries = b"", b""
+    for name, content in members.items():
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        packed, name = packer.compress(content) + packer.flush(), name.encode()
+        facts = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, zlib.crc32(content), len(packed), len(content), len(name), 0)
+        place = struct.pack("<HHHII", 0, 0, 0, 0o100644 << 16, len(body))
+        entries += (b"PK\1\2" + b"\x14\0" + facts + place + name) * repeat
+        body += b"PK\3\4" + facts + name + packed
+    count = len(members) * repeat
+    return body + entries + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count & 0xFFFF, count & 0xFFFF, len(entries), len(body), 0)
+
+
+def unzipped(archive):
+    """Yield name and content of each entry of a ZIP archive's list, as one does who trusts it."""
+    import struct
+    import zlib
+
+    _, _, count, _, _, at, _ = struct.unpack("<HHHHIIH", archive[-18:])
+    for _ in range(count):
+        _, _, kind, _, _, _, packed, _, length, more, said, _, _, _, start = struct.unpack("<HHHHHIIIHHHHHII", archive[at + 6 : at + 46])
+        name = archive[at + 46 : at + 46 + length].decode()
+        at += 46 + length + more + said
+        begin = start + 30 + sum(struct.unpack("<HH", archive[start + 26 : start + 30]))
+        content = archive[begin : begin + packed]
+        yield name, zlib.decompress(content, -15) if kind == 8 else content
+
+
+def tar_of(members):
+    """Return a tar archive of names and contents; content that is text is where a symbolic link of that name points."""
+    archive = b""
+    for name, content in members.items():
+        link, content = (content.encode(), b"") if isinstance(content, str) else (b"", content)
+        head = name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % len(content) + b"0" * 11 + b"\0"
+        head += b" " * 8 + (b"2" if link else b"0") + link.ljust(100, b"\0") + b"ustar\x0000"
+        head = head.ljust(512, b"\0")
+        archive += head[:148] + b"%06o\0 " % sum(head) + head[156:] + content + bytes(-len(content) % 512)
+    return archive + bytes(1024)
+
+
+def untarred(read):
+    """Yield name, content and link of each member of a tar stream; ``read`` gives so many bytes of it."""
+    while (head := read(512)).strip(b"\0"):
+        size = int(head[124:135], 8)
+        content = read(size + -size % 512)[:size]
+        yield head[:100].rstrip(b"\0").decode(), content, head[157:257].rstrip(b"\0").decode()

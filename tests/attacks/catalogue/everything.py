@@ -1,8 +1,21 @@
 """All attacks. Importing this fills ``ATTACKS``."""
 
 from tests.attacks.attack import ATTACKS
-from tests.attacks.catalogue import determinism, escalation, files, information, kernel, memory, network, output, processes, protocol, time
+from tests.attacks.catalogue import (
+    archives,
+    determinism,
+    escalation,
+    files,
+    information,
+    kernel,
+    memory,
+    network,
+    output,
+    processes,
+    protocol,
+    time,
+)
 
-MODULES = (time, memory, processes, output, files, information, network, escalation, kernel, protocol, determinism)
+MODULES = (time, memory, archives, processes, output, files, information, network, escalation, kernel, protocol, determinism)
 
 __all__ = ["ATTACKS", "MODULES"]
