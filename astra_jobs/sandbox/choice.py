@@ -16,7 +16,7 @@ from astra_jobs.sandbox.remote import remote_sandbox, settings_of
 async def sandbox_of(service: SandboxService | None, limits: SandboxLimits, variant: int = 0) -> AsyncIterator[Sandbox]:
     """Give the sandbox of a stage; raises BadInput, with the reason SandboxRuntimeMissing, for a pool that is not what was promised.
 
-    Sandboxes of different variants differ in hash seed and clock; number 0 is the sandbox of record.
+    Sandboxes of different variants differ in hash seed, clock and where objects lie; number 0 is the sandbox of record.
     """
     if service is None:
         async with process_sandbox(limits, **VARIANTS[variant]._asdict()) as own:

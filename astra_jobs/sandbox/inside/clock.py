@@ -1,8 +1,10 @@
 """What makes a session repeat itself: a virtual clock, and every source of chance seeded from environment and seed.
 
-Hash order is fixed by the base zygote's environment. What a tool reads by raw system calls is not made to repeat, nor are
-addresses (``id``) and C classes that are dug out (``_random.Random`` below ``random.Random``); verification runs tools in
-two processes, which shows it.
+Hash order is fixed by the base zygote's environment; what a process may ask about itself, in ``identity``. Three things are
+not made to repeat: what a tool reads by raw system calls, C classes that are dug out (``type.mro`` of a date), and
+addresses: ``id``, the default ``repr`` and ``hash``, the order of a set of objects without ``__hash__``, counts of blocks and
+references. Verification runs tools in two variants of a sandbox, which differ in clock, hash seed and in where objects lie
+(``scatter``), and refuses what differs.
 """
 
 import os

@@ -1,7 +1,7 @@
 """``datetime`` on a virtual clock: subclasses of the C library's classes that pass for them.
 
 They hide the classes below them, which would tell the real time. Objects that the C library makes count as their
-instances. What is dug out by other ways than ``__mro__``, ``__bases__`` and ``__base__`` is not hidden.
+instances. What is dug out by other ways than ``mro``, ``__mro__``, ``__bases__`` and ``__base__`` is not hidden.
 """
 
 import datetime
@@ -16,6 +16,12 @@ def _mro(cls: type) -> tuple[type, ...]:
     return tuple(dict.fromkeys(_SHOWN.get(kind, kind) for kind in type.mro(cls)))
 
 
+def _asked(cls: type) -> list[type]:
+    """Answer ``mro()``, which Python itself asks while it makes a class, and a tool at any other time."""
+    made = type.__dict__["__mro__"].__get__(cls) is not None
+    return list(_mro(cls)) if made else type.mro(cls)
+
+
 def _bases(cls: type) -> tuple[type, ...]:
     if cls in _REAL:
         return (_mro(cls)[1],)
@@ -26,7 +32,7 @@ def _bases(cls: type) -> tuple[type, ...]:
 class _Passing(type):
     """The type of both classes."""
 
-    vars().update(__mro__=property(_mro), __bases__=property(_bases), __base__=property(lambda cls: _bases(cls)[0]))
+    vars().update(mro=_asked, __mro__=property(_mro), __bases__=property(_bases), __base__=property(lambda cls: _bases(cls)[0]))
 
     def __instancecheck__(cls, instance: object) -> bool:
         return cls.__subclasscheck__(type(instance))

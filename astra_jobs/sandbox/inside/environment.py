@@ -13,7 +13,7 @@ import socket
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from astra_jobs.sandbox.inside import limits, session
+from astra_jobs.sandbox.inside import limits, scatter, session
 from astra_jobs.sandbox.inside.encode import describe
 from astra_jobs.sandbox.inside.forker import Forker
 from astra_jobs.sandbox.inside.frames import HELLO
@@ -71,6 +71,7 @@ def main(control: int, tools: int, base: "Base") -> None:
     signal.setitimer(signal.ITIMER_PROF, 0)
     zygote = EnvironmentZygote(socket.socket(fileno=control), base, loaded["digest"], codes)
     del loaded
+    scatter.scatter(base.settings["scatter"])
     gc.collect()
     gc.freeze()
     zygote.send(HELLO, 0, private_bytes())

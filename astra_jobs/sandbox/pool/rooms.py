@@ -93,6 +93,7 @@ class Rooms:
             "memory": limits.memory_mib * MIB,
             "output": limits.output_chars,
             "epoch": self.settings.epoch,
+            "scatter": self.settings.scatter,
             "walls": self.settings.walls._asdict(),
         }
 

@@ -18,9 +18,10 @@ class Variant(NamedTuple):
     hash_seed: int
     epoch: float
     uid_block: int
+    scatter: int
 
 
-VARIANTS = (Variant(0, EPOCH, 0), Variant(1, OTHER_EPOCH, 1))
+VARIANTS = (Variant(0, EPOCH, 0, 0), Variant(1, OTHER_EPOCH, 1, 64))
 """Variants by their numbers: the sandbox of record, and the one that its results are compared with."""
 
 
@@ -82,6 +83,8 @@ class PoolSettings(NamedTuple):
     hash_seed: int = 0
     epoch: float = EPOCH
     """Seconds since 1970 at which every session's clock starts."""
+    scatter: int = 0
+    """Free blocks of memory of each size that an environment's sessions find in no order."""
     live: int = 256
     """Most live session processes; an idle one makes room and comes back by replay."""
     environments: int = 64

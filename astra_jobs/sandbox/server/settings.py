@@ -45,7 +45,9 @@ OPTIONS = (
     Option("parallel", _POOL.parallel, 1, 65536, "most sessions with a call running"),
     Option("queue", _POOL.queue, 1, 10_000_000, "most calls that wait or run"),
     Option("session-queue", _POOL.session_queue, 1, 1_000_000, "most calls of one session that wait or run"),
-    Option("variants", 1, 1, len(VARIANTS), "sandboxes that differ in hash seed and clock, each with such bounds of its own"),
+    Option(
+        "variants", 1, 1, len(VARIANTS), "sandboxes that differ in hash seed, clock and where objects lie, each with such bounds of its own"
+    ),
     Option("lease-seconds", 600.0, 1.0, 86400.0, "seconds without a call or heartbeat after which a session ends"),
     Option("connections", _HTTP.connections, 1, 65536, "most connections"),
     Option("body-mib", _HTTP.body >> 20, 1, 1024, "largest body of a request, MiB"),

@@ -30,7 +30,7 @@ GRACE_SECONDS, DRAIN_SECONDS = 60, 40
 SESSION_MIB = 16
 """Memory of a live session, most of which it shares with its zygote; half of a pod's memory is for sessions, a quarter for zygotes."""
 VARIANTS = 2
-"""Sandboxes that differ in hash seed and clock, in a pool of EnvSynthesis; they share its memory."""
+"""Sandboxes that differ in what must not matter, in a pool of EnvSynthesis; they share its memory."""
 KEY_FOLDER, KEY = f"{ROOT}/sandbox", "key"
 METRICS_LABEL = f"{GROUP}/metrics"
 """Namespaces with this label, of any value, may read the metrics of pools; who may label a namespace is the platform's to say."""

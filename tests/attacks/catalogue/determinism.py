@@ -57,6 +57,14 @@ def dates_of_the_base_class(**a):
 
 
 @attack("determinism", REPEATS, **TELLS)
+def dates_of_the_order_of_bases(**a):
+    """Ask the class below the one that was replaced, found by the question that Python itself asks."""
+    import datetime
+
+    return [str(kind.now()) for kind in datetime.datetime.mro() if hasattr(kind, "now")]
+
+
+@attack("determinism", REPEATS, **TELLS)
 def entropy(**a):
     """Ask the system for chance."""
     import os
