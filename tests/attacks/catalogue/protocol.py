@@ -1,4 +1,8 @@
-"""Lying to the supervisor on the session's own socket. The control is a supervisor that believes what it reads."""
+"""Lying to the supervisor on the session's own socket. The control is a supervisor that believes what it reads.
+
+Clients that attack the server from outside are no tools; they are in ``tests/attacks/hostile.py``, and single malformed requests
+in ``tests/unit/sandbox/server``.
+"""
 
 from tests.attacks.attack import attack
 from tests.attacks.proofs import outcome, returned
