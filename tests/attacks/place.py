@@ -45,7 +45,7 @@ def furnish() -> None:
 
 def become_nobody(*folders: Path) -> None:
     """Give up root for good, as a pod of the restricted level has; folders become nobody's, Python stays reachable."""
-    _open_way(Path(sys.base_prefix))
+    open_way(Path(sys.base_prefix))
     for folder in (TOKEN.parent, *folders):
         os.chown(folder, NOBODY, NOBODY)
     os.setgroups([])
@@ -54,7 +54,7 @@ def become_nobody(*folders: Path) -> None:
     libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as of a process that was never anybody else
 
 
-def _open_way(prefix: Path) -> None:
+def open_way(prefix: Path) -> None:
     """Where the interpreter lies in a folder that is root's alone, show nothing but the interpreter there."""
     closed = next((folder for folder in reversed(prefix.parents) if not folder.stat().st_mode & 0o001), None)
     if closed is None:

@@ -1,5 +1,6 @@
 """The server as a pod runs it: a process of its own that starts or says why not, drains, and leaves no process behind."""
 
+import ctypes
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import pytest
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.sandbox.server.evidence import look
+from tests.attacks import place
 
 KEY = "key-of-the-run-0123456789"
 TOOLS = [
@@ -158,6 +161,39 @@ def test_it_does_not_start_without_the_isolation_it_was_promised(tmp_path: Path)
     with server(tmp_path, "--require", f"network,{missing}") as refused:
         assert refused.process.wait(60) == 78
         assert re.search(rf"not started: .*{missing} does not hold: .+; .+", refused.text()), refused.text()
+
+
+def become_nobody() -> None:
+    """Be what a pod of the Pod Security level restricted starts: no root, no capability and none to be gained."""
+    libc = ctypes.CDLL(None)
+    assert libc.unshare(0x20000) == 0, "mounts of its own, so that an interpreter in root's home can be shown"
+    assert libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
+    assert libc.mount(b"none", b"/run", b"tmpfs", 0, b"mode=755") == 0
+    place.open_way(Path(sys.base_prefix))
+    os.setgroups([])
+    os.setresgid(65532, 65532, 65532)
+    os.setresuid(65532, 65532, 65532)
+    libc.prctl(38, 1, 0, 0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(("nobody", "proven", "other"), [(True, "unprivileged", "own-uid"), (False, "own-uid", "unprivileged")])
+def test_a_server_proves_the_form_that_its_pod_has_and_not_the_other(nobody: bool, proven: str, other: str) -> None:
+    how = {"preexec_fn": become_nobody} if nobody else {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with server(folder, "--require", proven, **how) as running:
+            running.open("a")
+            assert running.call("a", 0, "add", x=1)["outcome"] == "ok"
+            told = running.ask("GET", "/v1/capabilities")[1]
+            assert told["uid"] == ("shared" if nobody else "own")
+            assert told["properties"]["unprivileged"]["holds"] is nobody
+            assert told["walls"]["own_uid"]["holds"] is not nobody
+            assert all(seen["holds"] for wall, seen in told["walls"].items() if seen["evidence"] != "not tested" and wall != "own_uid")
+        with server(folder, "--require", other, **how) as refused:
+            assert refused.process.wait(60) == 78
+            assert f"{other} does not hold" in refused.text()
 
 
 @pytest.mark.parametrize("variants", [1, 2])
