@@ -60,7 +60,10 @@ class Deaths:
 
     def hung_up(self, process: "Process") -> None:
         """Take an idle process that closed its socket: it has a moment to end by itself, then it is killed."""
-        self._loop.call_later(HANG_UP, self._late, process)
+        if process.status is not None:
+            self.ended(process)
+        else:
+            self._loop.call_later(HANG_UP, self._late, process)
 
     def _late(self, process: "Process") -> None:
         if process.status is None and not process.zygote.gone:

@@ -135,6 +135,23 @@ def test_what_somebody_else_ends_is_nobodys_fault() -> None:
     run(body)
 
 
+def test_an_end_that_is_told_before_the_hang_up_is_seen_counts_as_well() -> None:
+    """Both come at once where the loop was busy, in either order."""
+
+    async def body(engine: Engine) -> None:
+        environment = await engine.put([tool("bad", IDLE.format(deed=DEEDS["ends"]))])
+        one = engine.create(environment, 0)
+        assert (await engine.call(one, 0, "bad", {})).value == 1
+        process = engine._sessions[one].process
+        assert process is not None
+        asyncio.get_running_loop().remove_reader(process.socket.fileno())  # its end is heard of from its zygote first
+        await until(lambda: engine.counts().get("deaths_total"))
+        assert process.gone
+        assert (await engine.call(one, 1, "bad", {})).value == 2
+
+    run(body)
+
+
 def test_deaths_that_many_good_calls_lie_between_are_forgiven() -> None:
     async def body(engine: Engine) -> None:
         environment = await engine.put([tool("bad", IDLE.format(deed=DEEDS["ends"])), COUNT])
