@@ -12,10 +12,10 @@ _CALLS = """
 open 2, fstat 5, mprotect 10, brk 12, rt_sigaction 13, ioctl 16, mremap 25, shmget 29, shmat 30, shmctl 31, pause 34, nanosleep
 35, alarm 37, setitimer 38, getpid 39, socket 41, connect 42, clone 56, fork 57, vfork 58, execve 59, kill 62, semget 64, msgget
 68, fcntl 72, truncate 76, creat 85, ptrace 101, getuid 102, syslog 103, setuid 105, geteuid 107, getppid 110, setreuid 113,
-getgroups 115, setgroups 116, setresuid 117, setfsuid 122, capset 126, rt_sigqueueinfo 129, personality 135, setpriority 141,
-sched_setscheduler 144, mlock 149, mlockall 151, vhangup 153, modify_ldt 154, pivot_root 155, prctl 157, adjtimex 159, setrlimit
-160, chroot 161, acct 163, settimeofday 164, mount 165, umount2 166, swapon 167, reboot 169, sethostname 170, iopl 172, ioperm
-173, init_module 175, delete_module 176, quotactl 179, tkill 200, futex 202, sched_setaffinity 203, timer_create 222,
+getgroups 115, setgroups 116, setresuid 117, setfsuid 122, capset 126, rt_sigqueueinfo 129, getpgid 121, personality 135,
+setpriority 141, sched_setscheduler 144, mlock 149, mlockall 151, vhangup 153, modify_ldt 154, pivot_root 155, prctl 157, adjtimex
+159, setrlimit 160, chroot 161, acct 163, settimeofday 164, mount 165, umount2 166, swapon 167, reboot 169, sethostname 170, iopl
+172, ioperm 173, init_module 175, delete_module 176, quotactl 179, tkill 200, futex 202, sched_setaffinity 203, timer_create 222,
 clock_settime 227, tgkill 234, mq_open 240, kexec_load 246, add_key 248, request_key 249, keyctl 250, ioprio_set 251, openat 257,
 unshare 272, move_pages 279, signalfd 282, inotify_init1 294, rt_tgsigqueueinfo 297, perf_event_open 298, fanotify_init 300,
 prlimit64 302, name_to_handle_at 303, open_by_handle_at 304, setns 308, process_vm_readv 310, process_vm_writev 311, kcmp 312,

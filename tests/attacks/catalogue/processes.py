@@ -295,4 +295,4 @@ def leave_the_process_group(**a):
     import os
 
     os.setpgid(0, a["neighbour"])
-    return os.getpgid(0) == a["neighbour"]
+    return raw("getpgid", 0) == a["neighbour"]
