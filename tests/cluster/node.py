@@ -3,8 +3,9 @@
     python -m tests.cluster.node --kubeconfig FILE --name NAME --folder FOLDER [--cpu 8] [--memory 16Gi] [--pods 110]
 
 Everything it must not forget is in files (see ``astra_operator.clusters.processes``) or in the API server: after ``kill -9`` the same
-command finds its pods running, or their exit codes. What it does not do: isolate anything, enforce limits, pull images, run
-init containers, restart containers, answer exec or attach, post events.
+command finds its pods running, or their exit codes. Probes, restarts, the wait before SIGTERM and gVisor are a kubelet's; see
+``node_rooms`` for which pods see more than this machine. What it does not do: enforce limits or network policies, pull images, run init
+containers, answer exec or attach, post events.
 """
 
 import argparse
@@ -14,14 +15,17 @@ import signal
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from astra_operator.clusters.base import Object, format_time, parse_time
-from astra_operator.clusters.processes import Kubelet
-from tests.cluster import node_logs, node_pods, node_status
+from tests.cluster import node_dns, node_logs, node_pods, node_probes, node_rooms, node_status
 from tests.cluster.node_api import LOST_CONNECTION, NodeApi, Pods
+from tests.cluster.node_probes import Probes
+from tests.cluster.node_restarts import Restarts, comes_back
+from tests.cluster.node_rooms import RoomKubelet
+from tests.cluster.node_status import Health
 
 TICK, BEAT, RETRY = 0.1, 5.0, 1.0
 # What a pod gets from this machine: an image would bring these, and nothing of the user's.
@@ -42,16 +46,19 @@ class ProcessNode:
     def __init__(self, api: NodeApi, name: str, folder: Path, capacity: dict[str, str]) -> None:
         self.api, self.name, self.folder, self.capacity = api, name, folder, capacity
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        self.kubelet = Kubelet(folder / "pods", environment | {"OMP_NUM_THREADS": "1", "HOME": str(folder)})
+        self.kubelet = RoomKubelet(folder / "pods", environment | {"OMP_NUM_THREADS": "1", "HOME": str(folder)})
+        self.restarts = Restarts(folder / "restarts")
         self.wake = threading.Event()
         self.pods = Pods(api, name, self.wake.set)
         self._written: dict[str, dict[str, Any]] = {}
         self._removed: set[str] = set()
         self._retry: dict[str, float] = {}
+        self._probes: dict[str, Probes] = {}
 
     def run(self) -> None:
         """Work until the process is told to end; its pods go on."""
         port = node_logs.serve(self.folder, self.kubelet, self.pods.named)
+        self.kubelet.dns = node_dns.serve(self.api, str(self.folder))
         registered, beaten = False, 0.0
         while True:
             self.wake.wait(TICK)
@@ -86,7 +93,7 @@ class ProcessNode:
         if "deletionTimestamp" in pod["metadata"]:
             self._end(pod)
         elif self.kubelet.started(uid):
-            self._tell(pod)
+            self._again(pod) if comes_back(pod) and not self.kubelet.running(uid) else self._tell(pod)
         elif pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
             self._start(pod)
 
@@ -95,10 +102,12 @@ class ProcessNode:
         if time.monotonic() < self._retry.get(uid, 0.0):
             return
         try:
+            if wait := self.restarts.waits(uid):
+                raise NotYet("CrashLoopBackOff", f"back-off restarting failed container: {wait:.0f} s")
             self._launch(pod)
         except NotYet as error:
             self._retry[uid] = time.monotonic() + RETRY
-            self._write(pod, node_status.waiting(pod, error.reason, error.message))
+            self._write(pod, node_status.waiting(pod, error.reason, error.message, self._health(uid)))
         else:
             self._tell(pod)
 
@@ -115,9 +124,24 @@ class ProcessNode:
             texts = {} if item is None else node_pods.texts_of(item)
             found[need.kind, need.name] = texts
             if need.files:
-                files[need.name] = texts
-        plain = node_pods.runnable(pod, found, self._master(pod))
-        self.kubelet.start(plain, node_pods.address(pod["metadata"]["uid"]), files)
+                files[node_pods.files_of(need)] = texts
+        address, plain = node_pods.address(pod["metadata"]["uid"]), node_pods.runnable(pod, found, self._master(pod))
+        if node_rooms.needs_room(pod):
+            self.kubelet.start_in(plain, address, files, self._handler(pod))
+        else:
+            self.kubelet.start(plain, address, files)
+
+    def _handler(self, pod: Object) -> str:
+        """Return what a pod is run by; who asks for something that the process node cannot do waits for ever, as on a real node."""
+        runtime = pod["spec"].get("runtimeClassName")
+        handler = self.api.handler(runtime) if runtime else "runc"
+        if handler not in node_rooms.HANDLERS:
+            raise NotYet("CreatePodSandboxError", f"no runtime for {handler!r} is configured")
+        if wrong := node_probes.unknown(pod):
+            raise NotYet("CreateContainerError", wrong)
+        if not self.kubelet.dns:
+            raise NotYet("CreatePodSandboxError", "rooms and the cluster's DNS need root: run the tests as root")
+        return handler
 
     def _master(self, pod: Object) -> str | None:
         """Return the UID of the master that a rank has to find; what an init container waits for in a real pod is waited for here."""
@@ -133,9 +157,42 @@ class ProcessNode:
         uid = pod["metadata"]["uid"]
         found = self.kubelet.status(uid)
         before = self._written.get(uid, {}).get("phase")
-        self._write(pod, node_status.ran(pod, found, self.kubelet.last_lines(uid), _now()))
+        if found["phase"] == "Running":
+            self._watch(pod, found["podIP"])
+        else:
+            self._unwatch(uid)
+        self._write(pod, node_status.ran(pod, found, self.kubelet.last_lines(uid), _now(), self._health(uid)))
         if found["phase"] == "Succeeded" and before != "Succeeded":
             self.kubelet.tidy(uid)
+
+    def _watch(self, pod: Object, address: str) -> None:
+        """Probe a container for as long as it runs; one that failed a probe for good is told to end."""
+        uid = pod["metadata"]["uid"]
+        if uid not in self._probes:
+            self._probes[uid] = Probes(pod, address, self.wake.set)
+        if self._probes[uid].dead:
+            self.kubelet.stop(uid)
+
+    def _unwatch(self, uid: str) -> None:
+        probes = self._probes.pop(uid, None)
+        if probes is not None:
+            probes.stop()
+
+    def _health(self, uid: str) -> Health:
+        known, probes = self.restarts.of(uid), self._probes.get(uid)
+        return Health(probes is not None and probes.started, probes is not None and probes.ready, known["count"], known["last"])
+
+    def _again(self, pod: Object) -> None:
+        """Take down how a container ended that is started again, and clear its folder for the next."""
+        uid = pod["metadata"]["uid"]
+        if not self.kubelet.gone(uid):
+            return
+        ended = node_status.state_of(pod, self.kubelet.status(uid), self.kubelet.last_lines(uid), _now())["terminated"]
+        self.restarts.note(uid, (self.kubelet.home(uid) / "record.json").stat().st_mtime_ns, ended)
+        self._unwatch(uid)
+        self.kubelet.forget(uid, self._log_of(pod))
+        self._retry.pop(uid, None)
+        self._start(pod)
 
     def _write(self, pod: Object, status: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
@@ -149,9 +206,14 @@ class ProcessNode:
         """Stop a deleted pod; its object goes when nothing of it runs any more."""
         uid = pod["metadata"]["uid"]
         if self.kubelet.running(uid):
-            self.kubelet.stop(uid)
-            if datetime.now(UTC) >= parse_time(pod["metadata"]["deletionTimestamp"]):
+            until = parse_time(pod["metadata"]["deletionTimestamp"])
+            told = until - timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds", 0))
+            if datetime.now(UTC) >= told + timedelta(seconds=node_probes.pre_stop(pod)):
+                self.kubelet.stop(uid)
+            if datetime.now(UTC) >= until:
                 self.kubelet.kill(uid)
+            else:
+                self._tell(pod)
             return
         if self.kubelet.started(uid):
             if not self.kubelet.gone(uid):
@@ -159,19 +221,26 @@ class ProcessNode:
             self._tell(pod)
         self.api.remove(pod)
         self._removed.add(uid)
+        self._let_go(uid)
         self.kubelet.forget(uid, self._log_of(pod))
 
     def _forget(self, uid: str) -> None:
         """End what the API server knows nothing of any more."""
         self._written.pop(uid, None)
+        self._let_go(uid)
         self.kubelet.kill(uid)
         if self.kubelet.gone(uid):
             self.kubelet.forget(uid, self.folder / "logs" / f"{uid}.log")
 
+    def _let_go(self, uid: str) -> None:
+        self._unwatch(uid)
+        self.restarts.forget(uid)
+
     def _log_of(self, pod: Object) -> Path:
         """Return where a removed pod's log is kept, for whoever looks into a failed test."""
-        metadata = pod["metadata"]
-        return self.folder / "logs" / metadata["namespace"] / f"{metadata['name']}.{metadata['uid'][:8]}.log"
+        metadata, count = pod["metadata"], self.restarts.of(pod["metadata"]["uid"])["count"]
+        name = f"{metadata['name']}.{metadata['uid'][:8]}"
+        return self.folder / "logs" / metadata["namespace"] / (f"{name}.{count}.log" if count else f"{name}.log")
 
     def described(self, port: int) -> Object:
         """Return this node's object."""

@@ -48,6 +48,21 @@ class NodeApi:
                 return None
             raise
 
+    def handler(self, runtime: str) -> str | None:
+        """Return the handler of a RuntimeClass, None when there is no such class."""
+        try:
+            return str(self.send("GET", f"/apis/node.k8s.io/v1/runtimeclasses/{runtime}")["handler"])
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def endpoint_slices(self, namespace: str, service: str) -> list[Object]:
+        """Return what a Service's name stands for."""
+        query = [("labelSelector", f"kubernetes.io/service-name={service}")]
+        found: list[Object] = self.send("GET", f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", query=query)["items"]
+        return found
+
     def write_status(self, pod: Object, status: dict[str, Any]) -> None:
         """Merge into a pod's status; a pod that is gone, or another by now, is no error."""
         body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}

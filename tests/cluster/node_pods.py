@@ -2,12 +2,14 @@
 
 The process kubelet (``astra_operator.clusters.processes``) knows one container, folders and plain environment values. What an API
 server adds is resolved or left out here: init containers are skipped, the service-account token is not mounted, ConfigMap and
-Secret references become values, and the name of a PyTorchJob's master, which only cluster DNS could resolve, becomes an address.
+Secret references become values, a Secret's files are laid out as a ConfigMap's, ``python`` is this interpreter, and the name of a
+PyTorchJob's master, which only cluster DNS could resolve, becomes an address.
 """
 
 import base64
 import copy
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -41,6 +43,8 @@ def references(pod: Object) -> Iterator[Reference]:
     for volume in pod["spec"].get("volumes", []):
         if "configMap" in volume:
             yield Reference("ConfigMap", volume["configMap"]["name"], volume["configMap"].get("optional", False), files=True)
+        if "secret" in volume:
+            yield Reference("Secret", volume["secret"]["secretName"], volume["secret"].get("optional", False), files=True)
     for source in box.get("envFrom", []):
         kind = "Secret" if "secretRef" in source else "ConfigMap"
         found = source.get("secretRef") or source["configMapRef"]
@@ -50,6 +54,11 @@ def references(pod: Object) -> Iterator[Reference]:
         for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
             if key in source:
                 yield Reference(kind, source[key]["name"], source[key].get("optional", False))
+
+
+def files_of(need: Reference) -> str:
+    """Return the name under which the process kubelet finds a ConfigMap or Secret that is mounted; the two may have the same name."""
+    return need.name if need.kind == "ConfigMap" else f"secret/{need.name}"
 
 
 def texts_of(item: Object) -> dict[str, str]:
@@ -84,6 +93,12 @@ def runnable(pod: Object, found: Mapping[tuple[str, str], Mapping[str, str]], ma
     plain["spec"].pop("initContainers", None)
     box = box_of(plain)
     tokens = {volume["name"] for volume in plain["spec"].get("volumes", []) if "projected" in volume}
+    for volume in plain["spec"].get("volumes", []):
+        if "secret" in volume:
+            source = volume.pop("secret")
+            volume["configMap"] = source | {"name": files_of(Reference("Secret", source["secretName"]))}
+    if box.get("command", [""])[0] == "python":
+        box["command"][0] = sys.executable
     box["volumeMounts"] = [mount for mount in box.get("volumeMounts", []) if mount["name"] not in tokens]
     working = box.setdefault("workingDir", "/")
     if box.get("terminationMessagePath", "/dev/termination-log") == "/dev/termination-log":

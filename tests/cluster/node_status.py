@@ -1,41 +1,73 @@
 """What the node writes into a pod's status: the process kubelet's answer in the form that a real kubelet gives it. Pure."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from astra_operator.clusters.base import Object
 from tests.cluster.node_pods import box_of
 
 NODE_ADDRESS = "127.0.0.1"
+_LOOPBACK, _PUBLISHED = "127.", "10."
 # Pods of other tests must not run here, however long they have been pending.
 TAINT = {"key": "astra.dev/process-node", "value": "true", "effect": "NoSchedule"}
 
 
-def waiting(pod: Object, reason: str, message: str = "") -> dict[str, Any]:
-    """Return the status of a pod that is on the node and has not started."""
+def published(pod: Object, address: str) -> str:
+    """Return what a pod's status says of its address on loopback.
+
+    An API server takes no loopback address for a Service's endpoint. So pods that are asked if they are ready, as those behind a Service
+    are, publish 10.X.Y.Z for 127.X.Y.Z, and the cluster's DNS gives it back (``listening``); nothing is ever sent to 10.0.0.0/8.
+    """
+    return _PUBLISHED + address.removeprefix(_LOOPBACK) if "readinessProbe" in box_of(pod) else address
+
+
+def listening(address: str) -> str:
+    """Return where a pod listens that published an address."""
+    return _LOOPBACK + address.removeprefix(_PUBLISHED) if address.startswith(_PUBLISHED) else address
+
+
+class Health(NamedTuple):
+    """What probes say of a container, how often it was started again, and how the last one ended."""
+
+    started: bool = False
+    ready: bool = False
+    restarts: int = 0
+    last: dict[str, Any] = {}
+
+
+NEVER_RAN = Health()
+
+
+def waiting(pod: Object, reason: str, message: str = "", health: Health = NEVER_RAN) -> dict[str, Any]:
+    """Return the status of a pod that is on the node and whose container has not started, or waits to start again."""
     state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
-    return {"phase": "Pending", "hostIP": NODE_ADDRESS, "containerStatuses": [_container(pod, state, ready=False)]}
+    status = {"hostIP": NODE_ADDRESS, "containerStatuses": [_container(pod, state, health)]}
+    if not health.restarts:
+        return {"phase": "Pending"} | status
+    return {"phase": "Running"} | status | {"conditions": _readiness(pod, False, "ContainersNotReady", health.last["terminated"]["finishedAt"])}
 
 
-def ran(pod: Object, found: dict[str, Any], tail: str, now: str) -> dict[str, Any]:
+def ran(pod: Object, found: dict[str, Any], tail: str, now: str, health: Health) -> dict[str, Any]:
     """Return the status of a pod that the kubelet has started; ``tail`` is the end of its log."""
     running = found["phase"] == "Running"
     status: dict[str, Any] = {"phase": found["phase"], "hostIP": NODE_ADDRESS, "startTime": found["startTime"]}
     status |= {key: found[key] for key in ("reason", "message") if key in found}
-    status |= {"podIP": found["podIP"], "podIPs": [{"ip": found["podIP"]}]}
-    state = found["containerStatuses"][0]["state"] if found.get("containerStatuses") else _lost(found, now)
-    ended = state.get("terminated")
-    if ended and ended["exitCode"] and not ended["message"] and box_of(pod).get("terminationMessagePolicy") == "FallbackToLogsOnError":
-        state = {"terminated": ended | {"message": tail}}
-    status["containerStatuses"] = [_container(pod, state, ready=running)]
-    why = "" if running else "PodCompleted" if found["phase"] == "Succeeded" else "PodFailed"
-    status["conditions"] = [
-        _condition(pod, "Initialized", True, "", now),
-        _condition(pod, "ContainersReady", running, why, now),
-        _condition(pod, "Ready", running, why, now),
-    ]
+    address = published(pod, found["podIP"])
+    status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    status["containerStatuses"] = [_container(pod, state_of(pod, found, tail, now), health)]
+    why = "ContainersNotReady" if running else "PodCompleted" if found["phase"] == "Succeeded" else "PodFailed"
+    status["conditions"] = [_condition(pod, "Initialized", True, "", now), *_readiness(pod, health.ready, why, now)]
     if found.get("reason") in ("NodeLost", "Shutdown"):
         status["conditions"].append(_condition(pod, "DisruptionTarget", True, "TerminationByKubelet", now))
     return status
+
+
+def state_of(pod: Object, found: dict[str, Any], tail: str, now: str) -> dict[str, Any]:
+    """Return the state of a container that was started."""
+    state: dict[str, Any] = found["containerStatuses"][0]["state"] if found.get("containerStatuses") else _lost(found, now)
+    ended = state.get("terminated")
+    if ended and ended["exitCode"] and not ended["message"] and box_of(pod).get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        return {"terminated": ended | {"message": tail}}
+    return state
 
 
 def covers(pod: Object, status: dict[str, Any]) -> bool:
@@ -43,8 +75,10 @@ def covers(pod: Object, status: dict[str, Any]) -> bool:
     stored = pod.get("status", {})
     conditions = {item["type"]: item["status"] for item in stored.get("conditions", [])}
     same = all(conditions.get(item["type"]) == item["status"] for item in status.get("conditions", []))
-    states = [box["state"] for box in stored.get("containerStatuses", [])] == [box["state"] for box in status["containerStatuses"]]
-    return same and states and all(stored.get(key) == status[key] for key in status if key not in ("conditions", "containerStatuses"))
+    told, known = ([(box["state"], box["ready"], box["restartCount"]) for box in boxes] for boxes in (
+        status["containerStatuses"], stored.get("containerStatuses", [])
+    ))
+    return same and told == known and all(stored.get(key) == status[key] for key in status if key not in ("conditions", "containerStatuses"))
 
 
 def _lost(found: dict[str, Any], now: str) -> dict[str, Any]:
@@ -53,10 +87,14 @@ def _lost(found: dict[str, Any], now: str) -> dict[str, Any]:
     return {"terminated": ended | {"startedAt": found["startTime"], "finishedAt": now}}
 
 
-def _container(pod: Object, state: dict[str, Any], *, ready: bool) -> dict[str, Any]:
+def _container(pod: Object, state: dict[str, Any], health: Health) -> dict[str, Any]:
     box = box_of(pod)
-    known = {"name": box["name"], "image": box["image"], "imageID": "", "restartCount": 0}
-    return known | {"ready": ready, "started": ready, "state": state, "lastState": {}}
+    known = {"name": box["name"], "image": box["image"], "imageID": "", "restartCount": health.restarts}
+    return known | {"ready": health.ready, "started": health.started, "state": state, "lastState": health.last}
+
+
+def _readiness(pod: Object, ready: bool, why: str, now: str) -> list[dict[str, Any]]:
+    return [_condition(pod, kind, ready, "" if ready else why, now) for kind in ("ContainersReady", "Ready")]
 
 
 def _condition(pod: Object, kind: str, value: bool, reason: str, now: str) -> dict[str, Any]:
