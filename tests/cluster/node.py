@@ -115,6 +115,8 @@ class ProcessNode:
         namespace, image = pod["metadata"]["namespace"], node_pods.box_of(pod)["image"]
         if image.endswith(node_pods.MISSING_TAG):
             raise NotYet("ImagePullBackOff", f'Back-off pulling image "{image}"')
+        if wrong := node_probes.unknown(pod):
+            raise NotYet("CreateContainerError", wrong)
         found, files = {}, {}
         for need in node_pods.references(pod):
             item = self.api.get(need.kind, namespace, need.name)
@@ -137,8 +139,6 @@ class ProcessNode:
         handler = self.api.handler(runtime) if runtime else "runc"
         if handler not in node_rooms.HANDLERS:
             raise NotYet("CreatePodSandboxError", f"no runtime for {handler!r} is configured")
-        if wrong := node_probes.unknown(pod):
-            raise NotYet("CreateContainerError", wrong)
         if not self.kubelet.dns:
             raise NotYet("CreatePodSandboxError", "rooms and the cluster's DNS need root: run the tests as root")
         return handler

@@ -37,7 +37,9 @@ class Restarts:
             return
         count = known["count"]
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (count - 1)) if count else 0.0
-        write_json(self._folder / f"{uid}.json", {"count": count + 1, "last": {"terminated": ended}, "due": time.time() + wait, "mark": mark})
+        write_json(
+            self._folder / f"{uid}.json", {"count": count + 1, "last": {"terminated": ended}, "due": time.time() + wait, "mark": mark}
+        )
 
     def waits(self, uid: str) -> float:
         """Return for how many seconds the next container has to wait still."""

@@ -1,5 +1,7 @@
 """What the node writes into a pod's status: the process kubelet's answer in the form that a real kubelet gives it. Pure."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from astra_operator.clusters.base import Object
@@ -31,7 +33,7 @@ class Health(NamedTuple):
     started: bool = False
     ready: bool = False
     restarts: int = 0
-    last: dict[str, Any] = {}
+    last: Mapping[str, Any] = MappingProxyType({})
 
 
 NEVER_RAN = Health()
@@ -43,7 +45,11 @@ def waiting(pod: Object, reason: str, message: str = "", health: Health = NEVER_
     status = {"hostIP": NODE_ADDRESS, "containerStatuses": [_container(pod, state, health)]}
     if not health.restarts:
         return {"phase": "Pending"} | status
-    return {"phase": "Running"} | status | {"conditions": _readiness(pod, False, "ContainersNotReady", health.last["terminated"]["finishedAt"])}
+    return (
+        {"phase": "Running"}
+        | status
+        | {"conditions": _readiness(pod, False, "ContainersNotReady", health.last["terminated"]["finishedAt"])}
+    )
 
 
 def ran(pod: Object, found: dict[str, Any], tail: str, now: str, health: Health) -> dict[str, Any]:
@@ -75,10 +81,13 @@ def covers(pod: Object, status: dict[str, Any]) -> bool:
     stored = pod.get("status", {})
     conditions = {item["type"]: item["status"] for item in stored.get("conditions", [])}
     same = all(conditions.get(item["type"]) == item["status"] for item in status.get("conditions", []))
-    told, known = ([(box["state"], box["ready"], box["restartCount"]) for box in boxes] for boxes in (
-        status["containerStatuses"], stored.get("containerStatuses", [])
-    ))
-    return same and told == known and all(stored.get(key) == status[key] for key in status if key not in ("conditions", "containerStatuses"))
+    told, known = (
+        [(box["state"], box["ready"], box["restartCount"]) for box in boxes]
+        for boxes in (status["containerStatuses"], stored.get("containerStatuses", []))
+    )
+    return (
+        same and told == known and all(stored.get(key) == status[key] for key in status if key not in ("conditions", "containerStatuses"))
+    )
 
 
 def _lost(found: dict[str, Any], now: str) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _lost(found: dict[str, Any], now: str) -> dict[str, Any]:
 def _container(pod: Object, state: dict[str, Any], health: Health) -> dict[str, Any]:
     box = box_of(pod)
     known = {"name": box["name"], "image": box["image"], "imageID": "", "restartCount": health.restarts}
-    return known | {"ready": health.ready, "started": health.started, "state": state, "lastState": health.last}
+    return known | {"ready": health.ready, "started": health.started, "state": state, "lastState": dict(health.last)}
 
 
 def _readiness(pod: Object, ready: bool, why: str, now: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from tests.cluster.node_team import Team
 
 Object = dict[str, Any]
 PORT = 8080
-EVERY = 0.2
+EVERY = 0.1
 ENVS = """
 apiVersion: astra.dev/v1alpha1
 kind: EnvSynthesis
