@@ -102,8 +102,8 @@ class ProcessNode:
         if time.monotonic() < self._retry.get(uid, 0.0):
             return
         try:
-            if wait := self.restarts.waits(uid):
-                raise NotYet("CrashLoopBackOff", f"back-off restarting failed container: {wait:.0f} s")
+            if self.restarts.waits(uid):
+                raise NotYet("CrashLoopBackOff", "back-off restarting failed container")
             self._launch(pod)
         except NotYet as error:
             self._retry[uid] = time.monotonic() + RETRY

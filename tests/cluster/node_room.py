@@ -73,7 +73,7 @@ def bundle(room: dict[str, Any], command: list[str]) -> Path:
     mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}, {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}]
     mounts += [{"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro"]} for source, target in binds]
     process = {
-        "user": {"uid": room["user"], "gid": room["user"]},
+        "user": {"uid": room["user"], "gid": room["group"]},
         "args": command,
         "env": [f"{name}={value}" for name, value in os.environ.items()],
         "cwd": room["working"],

@@ -40,7 +40,7 @@ def room_of(pod: Object, home: Path, handler: str) -> dict[str, Any]:
     working = box["workingDir"]
     paths = [mount["mountPath"] for mount in box.get("volumeMounts", [])] if working == "/" else [working]
     files = [(str(home / "etc" / name), f"/etc/{name}") for name in ("resolv.conf", "nsswitch.conf")]
-    context = box.get("securityContext", {})
+    context = pod["spec"].get("securityContext", {}) | box.get("securityContext", {})
     return {
         "home": str(home),
         "name": f"{pod['metadata']['name']}-{pod['metadata']['uid'][:8]}",
@@ -49,6 +49,7 @@ def room_of(pod: Object, home: Path, handler: str) -> dict[str, Any]:
         "runsc": [str(gvisor.runsc()), *gvisor.FLAGS, "--network=host"] if handler == "runsc" else [],
         "image": image(),
         "user": context.get("runAsUser", 0),
+        "group": context.get("runAsGroup", 0),
         "rights": context.get("capabilities", {}).get("add", []),
         "no_new_rights": not context.get("allowPrivilegeEscalation", True),
         "read_only": context.get("readOnlyRootFilesystem", False),

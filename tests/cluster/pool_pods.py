@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import signal
 import threading
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from astra_operator.clusters.local_files import read_json
@@ -19,6 +21,10 @@ from tests.cluster.node_status import listening
 from tests.cluster.node_team import Team
 
 Object = dict[str, Any]
+needs_rooms = pytest.mark.skipif(
+    os.geteuid() != 0 or os.uname().machine != "x86_64",
+    reason="pods of a pool run in mount namespaces and in gVisor: root on Linux, x86_64",
+)
 PORT = 8080
 EVERY = 0.1
 ENVS = """

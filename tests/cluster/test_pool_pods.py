@@ -4,8 +4,6 @@ The node plays no walls: what is isolated, and that it is, the server in the pod
 here is to enforce the NetworkPolicy, and the team says so.
 """
 
-import os
-import shutil
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,12 +19,9 @@ from tests.attacks.gvisor import NoGvisor, runsc
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Watch, condition
 from tests.cluster.plane.access import wait_for
-from tests.cluster.pool_pods import PoolTeam, Served, name_of, processes_of
+from tests.cluster.pool_pods import PoolTeam, Served, name_of, needs_rooms, processes_of
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None or os.uname().machine != "x86_64",
-    reason="rooms for pods are mount namespaces: root on Linux, x86_64",
-)
+pytestmark = needs_rooms
 Object = dict[str, Any]
 FEW, MANY = 12, 40
 OF_TOOLS = APPLIED | LIMITS | {"invalid_args", "unknown_tool"}

@@ -8,6 +8,7 @@ the Pod Security level baseline; Shared has no right at all and fits restricted,
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,15 +219,21 @@ def _probe(path: str, **times: int) -> Object:
 
 
 def _settings(plan: PoolPlan) -> dict[str, str]:
-    """Return what the server is told: where, with which key, how far a call may go, and how much it may keep in its memory."""
+    """Return what the server is told: where, with which key, how far a call may go, how many at once, and how much memory it may keep.
+
+    gVisor counts the time in which a process waits for a CPU as its CPU time. So no more calls run at once than the pod is sure to have
+    CPUs for, and one that stands still; else a call that shares a CPU with many others would meet its limit by their work.
+    """
     variants = VARIANTS if plan.frozen.kind == "EnvSynthesis" else 1
     mib = (int(quantity(plan.size.resources.memory)) >> 20) // variants
+    cpus = math.ceil(quantity(plan.size.resources.cpu))
     told = {
         "port": PORT,
         "key_file": f"{KEY_FOLDER}/{KEY}",
         "drain_seconds": DRAIN_SECONDS,
         "zygote_mib": max(16, mib // 4),
         "live": max(1, mib // 2 // SESSION_MIB),
+        "parallel": max(1, (cpus + 1) // variants),
         **({"variants": variants} if variants > 1 else {}),
     }
     return {f"ASTRA_SANDBOX_{name.upper()}": str(value) for name, value in (told | _limits(plan)).items()}

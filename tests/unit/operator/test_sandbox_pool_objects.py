@@ -131,6 +131,13 @@ def test_the_size_is_the_runs() -> None:
     assert int(settings(small)["ZYGOTE_MIB"]) + 16 * int(settings(small)["LIVE"]) <= 768
 
 
+@pytest.mark.parametrize(("cpu", "own", "verifying"), [("250m", "2", "1"), ("1", "2", "1"), ("1500m", "3", "1"), ("8", "9", "4")])
+def test_calls_that_run_at_once_are_about_as_many_as_the_pod_has_cpus(cpu: str, own: str, verifying: str) -> None:
+    size = {"resources": {"cpu": cpu, "memory": "2Gi"}}
+    assert [settings(pod)["PARALLEL"] for pod in pods(built("RLRun", sandbox=size))] == [own] * 2
+    assert [settings(pod)["PARALLEL"] for pod in pods(built("EnvSynthesis", sandbox=size))] == [verifying] * 2
+
+
 def test_a_pool_that_verifies_offers_both_variants_in_the_memory_of_one() -> None:
     told = [settings(pod) for pod in pods(built("EnvSynthesis"))]
     (one,) = (settings(pod) for pod in pods(built("SFTRun")))
