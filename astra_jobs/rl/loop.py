@@ -27,6 +27,9 @@ MOST_MASKED = 0.5
 """Share of a step's episodes that infrastructure may lose before the run is tried again instead of going on without them."""
 KEPT = 4
 """Transcripts kept at each of them."""
+GAP_DIGITS = 5
+"""Decimals of the curve's engine gap. Smaller ones depend on which sequences were generated side by side, and that on how soon tools
+answered: the artifact must not."""
 
 
 @dataclass
@@ -174,7 +177,7 @@ def curve_row(step: int, log: StepLog, stats: UpdateStats, trained: int, carried
         gradient_norm=stats.gradient_norm,
         clipped=stats.clipped,
         entropy_estimate=stats.entropy_estimate,
-        engine_gap=stats.engine_gap,
+        engine_gap=round(stats.engine_gap, GAP_DIGITS),
     )
 
 

@@ -40,7 +40,7 @@ class CurveRow(Model):
     gradient_norm: float
     clipped: float
     entropy_estimate: float = Field(description="mean surprise of the sampled tokens, nats")
-    engine_gap: float = Field(description="mean distance of the engine's and the trainer's log-probabilities, nats")
+    engine_gap: float = Field(description="mean distance of the engine's and the trainer's log-probabilities, nats, to 1e-5")
 
 
 @dataclass
