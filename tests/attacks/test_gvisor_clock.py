@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.gvisor import NoGvisor, inside
+from tests.gvisor import NoGvisor, inside
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, LIMIT = 0.1, 1.5

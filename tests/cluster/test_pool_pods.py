@@ -15,11 +15,11 @@ import pytest
 from astra_jobs.api.base import digest_of
 from astra_jobs.sandbox.protocol import APPLIED, LIMITS
 from astra_operator.clusters.base import parse_time
-from tests.attacks.gvisor import NoGvisor, runsc
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Watch, condition
 from tests.cluster.plane.access import wait_for
 from tests.cluster.pool_pods import PoolTeam, Served, name_of, needs_rooms, processes_of
+from tests.gvisor import NoGvisor, runsc
 
 pytestmark = needs_rooms
 Object = dict[str, Any]
