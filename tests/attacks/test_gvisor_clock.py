@@ -15,10 +15,10 @@ import pytest
 from tests.gvisor import NoGvisor, inside
 
 ROOT = Path(__file__).resolve().parents[2]
-WORK, LIMIT = 0.1, 1.5
-"""CPU seconds of a call, and what it may have: fifteen times as much."""
+WORK, LIMIT = 0.05, 1.5
+"""CPU seconds of a call, and what it may have: thirty times as much."""
 CPUS = os.cpu_count() or 1
-SESSIONS = 24 * CPUS
+SESSIONS = 48 * CPUS
 
 
 def rounds() -> int:

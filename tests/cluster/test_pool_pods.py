@@ -23,7 +23,7 @@ from tests.gvisor import NoGvisor, runsc
 
 pytestmark = needs_rooms
 Object = dict[str, Any]
-FEW, MANY = 12, 40
+FEW, MANY = 12, 28
 OF_TOOLS = APPLIED | LIMITS | {"invalid_args", "unknown_tool"}
 CODE = "n = 0\ndef add(x):\n    global n\n    n += x\n    return n\n"
 TOOLS = [{"name": "add", "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}, "code": CODE}]
