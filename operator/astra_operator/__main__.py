@@ -28,7 +28,7 @@ def main() -> int:
     """Run the operator; return its exit code."""
     try:
         settings = process_settings()
-        api = connect(settings.kubeconfig, settings.workers + len(settings.namespaces) + 2)
+        api = connect(settings.kubeconfig, settings.workers + settings.chores)
     except (BadInput, ClusterError) as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT

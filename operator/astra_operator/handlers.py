@@ -57,7 +57,7 @@ class NoDiffs(kopf.DiffBaseStorage):
 
 
 class Streams:
-    """Kopf over some resources and namespaces, from ``start`` until it fails or ``stop`` is called."""
+    """Kopf over some resources and namespaces (none named: all), from ``start`` until it fails or ``stop`` is called."""
 
     def __init__(self, api: ApiClient, namespaces: tuple[str, ...], silence_seconds: float, feed: Feed) -> None:
         self._api = api
@@ -101,6 +101,7 @@ class Streams:
             registry=registry,
             settings=kopf_settings(resources, self._silence),
             namespaces=self._namespaces,
+            clusterwide=not self._namespaces,
             standalone=True,
             stop_flag=flag,
         )

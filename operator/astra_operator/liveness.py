@@ -43,6 +43,12 @@ class Liveness:
             del self._waiting[namespace]
             return self._clock() - waited[1]
 
+    def forget(self, namespace: str) -> None:
+        """Say that the Lease of a namespace is not kept any more."""
+        with self._lock:
+            self._waiting.pop(namespace, None)
+            self._echoed.pop(namespace, None)
+
     def listed(self, missed: int) -> None:
         """Say how many changes a list found that no event had brought."""
         self._misses = self._misses + 1 if missed else 0

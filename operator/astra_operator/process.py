@@ -1,7 +1,8 @@
 """The operator's process: streams of events, slow lists, Leases and workers around one controller, until it is told to stop.
 
 Order at the start: a full list fills the index, then runs are looked at, and Kopf's streams open meanwhile. What was deleted
-between the list and the streams is found by a second list soon after. A namespace that cannot be listed waits alone. Whatever
+between the list and the streams is found by a second list soon after. A namespace that cannot be listed waits alone. Where every
+namespace is served, lists and streams are of all at once, and a namespace has a Lease as long as it has runs. Whatever
 fails is tried again; nothing here ends the process but a signal.
 """
 
@@ -27,7 +28,7 @@ from astra_operator.handlers import Feed, Streams
 from astra_operator.lease import Lease
 from astra_operator.liveness import Liveness
 from astra_operator.metrics import Metrics, serve
-from astra_operator.settings import ProcessSettings
+from astra_operator.settings import EVERYWHERE, ProcessSettings
 from astra_operator.steps import Step
 from astra_operator.view import View
 from astra_operator.workers import Workers
@@ -50,19 +51,22 @@ class Process:
         self.index = Index(grace=settings.silence_seconds * _ECHO)
         self.cluster = KubernetesCluster(api, self.index, ClusterHooks(self._may_write, self.metrics.called))
         self.controller = Controller(self.cluster, settings.pace, self._taken, time.monotonic)
-        calls = Calls(api, self.metrics.called, max(1.0, settings.lease_seconds / 3))
-        identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self.leases = {name: Lease(calls, name, identity, settings.lease_seconds, self.liveness.shown) for name in settings.namespaces}
+        self.places = settings.namespaces or ("",)
+        self.leases: dict[str, Lease] = {}
+        self._lease_calls = Calls(api, self.metrics.called, max(1.0, settings.lease_seconds / 3))
+        self._identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self.streams = Streams(
             api, settings.namespaces, settings.silence_seconds, Feed(self._put, self._remove, self._on_lease, self.look_soon)
         )
         self.workers = Workers(self.controller, settings.workers, lambda key: self._may_write(key.namespace), self.metrics)
-        self._chores = ThreadPoolExecutor(len(self.leases) + 2, thread_name_prefix="chores")
+        self._chores = ThreadPoolExecutor(settings.chores, thread_name_prefix="chores")
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._look = asyncio.Event()
         self._filled: set[str] = set()
-        self._freed = {name: asyncio.Event() for name in settings.namespaces}
+        self._freed: dict[str, asyncio.Event] = {}
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._deserted: set[str] = set()
 
     def stop(self) -> None:
         """Ask for an orderly end: looks at work are finished, Leases are given up."""
@@ -76,12 +80,13 @@ class Process:
         server = serve(self.settings.port, self.metrics, self.liveness.problems)
         _log.info("serving /metrics and /healthz on port %d", server.server_address[1])
         working = asyncio.create_task(self.workers.run(self.liveness.tick))
-        tasks = [asyncio.create_task(self._keep_lease(name)) for name in self.leases]
+        for namespace in self.settings.namespaces:
+            self._serve(namespace)
         await self._fill()
-        tasks += [asyncio.create_task(self._keep_streams()), asyncio.create_task(self._keep_index())]
+        tasks = [asyncio.create_task(self._keep_streams()), asyncio.create_task(self._keep_index())]
         await self._stopped.wait()
         await working
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks, *self._keepers)
         server.shutdown()
         self._chores.shutdown()
         _log.info("stopped")
@@ -94,25 +99,32 @@ class Process:
     # ---- what comes from threads
 
     def _may_write(self, namespace: str) -> bool:
-        return self.leases[namespace].held
+        lease = self.leases.get(namespace)
+        return lease is not None and lease.held
 
     def _put(self, item: Object) -> None:
         key = self.index.put(item)
         if key is not None:
-            self.workers.wake(key)
+            self._wake(key)
 
     def _remove(self, item: Object) -> None:
         key = self.index.remove(item)
         if key is not None:
-            self.workers.wake(key)
+            self._wake(key)
+
+    def _wake(self, key: RunKey) -> None:
+        if key.namespace not in self.leases:  # of all namespaces, those with runs have a Lease
+            self._loop.call_soon_threadsafe(self._serve, key.namespace)
+        self.workers.wake(key)
 
     def _on_lease(self, item: Object) -> None:
         namespace = item["metadata"]["namespace"]
         late = self.liveness.echoed(namespace, int(item["metadata"]["resourceVersion"]))
         if late > self.settings.lease_seconds:
             self.look_soon()
-        if not item["spec"].get("holderIdentity"):
-            self._loop.call_soon_threadsafe(self._freed[namespace].set)
+        freed = self._freed.get(namespace)
+        if freed is not None and not item["spec"].get("holderIdentity"):
+            self._loop.call_soon_threadsafe(freed.set)
 
     def _taken(self, view: View, step: Step) -> None:
         self.metrics.taken(view, step)
@@ -127,12 +139,12 @@ class Process:
 
     async def _fill(self) -> None:
         """Fill the index, at least for one namespace. Nothing is looked at before, or a run would be judged without its children."""
-        while not self._stopped.is_set() and len(await self._list(self.settings.namespaces)) == len(self.leases):
+        while not self._stopped.is_set() and len(await self._list(self.places)) == len(self.places):
             await self._pause(_RETRY_SECONDS)
 
     async def _keep_index(self) -> None:
         """List everything slowly, and soon after a stream was opened or had a gap; what could not be listed again and again."""
-        failed = tuple(name for name in self.leases if name not in self._filled)
+        failed = tuple(name for name in self.places if name not in self._filled)
         due, delay = time.monotonic() + self.settings.resync_seconds, _RETRY_SECONDS
         while not self._stopped.is_set():
             left = max(0.0, due - time.monotonic())
@@ -142,7 +154,8 @@ class Process:
                 await self._settle()
                 due = time.monotonic() + self.settings.resync_seconds
             if not self._stopped.is_set():
-                failed = await self._list(self.settings.namespaces if everything else failed)
+                failed = await self._list(self.places if everything else failed)
+                self._note_deserted()
             delay = min(2 * delay, _LOOK_SECONDS) if failed else _RETRY_SECONDS
 
     async def _settle(self) -> None:
@@ -161,7 +174,7 @@ class Process:
             try:
                 changed, missed = await self._chore(partial(self.cluster.resync, (namespace,)))
             except ClusterError as error:
-                _log.warning("cannot list what there is: %s; again soon", error, extra={"namespace": namespace})
+                _log.warning("cannot list what there is: %s; again soon", error, extra={"namespace": namespace or EVERYWHERE})
                 failed.append(namespace)
                 if isinstance(error, Unreachable):  # as the others would be, mostly; the next time it comes last
                     failed[:0] = namespaces[place + 1 :]
@@ -169,7 +182,7 @@ class Process:
                 continue
             misses += missed
             self._wake_listed(namespace, changed)
-        if len(failed) < len(namespaces) == len(self.leases):
+        if len(failed) < len(namespaces) == len(self.places):
             self.liveness.listed(misses)
         self.metrics.missed(misses)
         if misses:
@@ -179,18 +192,38 @@ class Process:
     def _wake_listed(self, namespace: str, changed: Iterable[RunKey]) -> None:
         if namespace not in self._filled:
             self._filled.add(namespace)
-            changed = [key for key in self.index.keys() if key.namespace == namespace]  # noqa: SIM118 -- not a mapping
+            changed = [key for key in self.index.keys() if namespace in ("", key.namespace)]  # noqa: SIM118 -- not a mapping
         for key in changed:
-            self.workers.wake(key)
+            self._wake(key)
+
+    def _serve(self, namespace: str) -> None:
+        """Keep the Lease of a namespace from now on. Called in the loop; again does nothing."""
+        if namespace in self.leases or self._stopped.is_set():
+            return
+        self._freed[namespace] = asyncio.Event()
+        self.leases[namespace] = Lease(self._lease_calls, namespace, self._identity, self.settings.lease_seconds, self.liveness.shown)
+        keeper = asyncio.create_task(self._keep_lease(namespace))
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._keepers.discard)
+
+    def _note_deserted(self) -> None:
+        """Find out, where every namespace is served, which have no runs any more: their Leases are given up."""
+        if not self.settings.namespaces:
+            self._deserted = set(self.leases) - self._inhabited()
+
+    def _inhabited(self) -> set[str]:
+        return {key.namespace for key in self.index.keys()}  # noqa: SIM118 -- not a mapping
 
     async def _keep_lease(self, namespace: str) -> None:
         """Take, renew and in the end give up the Lease of a namespace."""
         lease, freed = self.leases[namespace], self._freed[namespace]
         failing = mine = False
-        while not self._stopped.is_set():
+        while not self._stopped.is_set() and namespace not in self._deserted:
             freed.clear()
             held, failed = lease.held, failing
             failing = not await self._try(lease.tick, namespace)
+            if failing:
+                self._note_deserted()
             if failed and not failing:
                 self.look_soon()  # the API server was away, and who knows what was deleted meanwhile
             if lease.held and not held:
@@ -199,9 +232,18 @@ class Process:
                 _log.warning("lost the Lease of namespace %s: nothing was written there", namespace, extra={"namespace": namespace})
             mine = lease.held
             await self._pause(lease.period, freed)
-        while self.controller.queue.busy:
+        while self._stopped.is_set() and self.controller.queue.busy:
             await asyncio.sleep(0.05)
         await self._try(lease.release, namespace)
+        self._leave(namespace)
+
+    def _leave(self, namespace: str) -> None:
+        """Forget a namespace whose Lease was given up; a run that came meanwhile was put into the index before it looked for the Lease."""
+        del self.leases[namespace], self._freed[namespace]
+        self._deserted.discard(namespace)
+        self.liveness.forget(namespace)
+        if namespace in self._inhabited():
+            self._serve(namespace)
 
     async def _try(self, work: Callable[[], None], namespace: str) -> bool:
         try:
@@ -243,7 +285,7 @@ class Process:
 
     def _wake_all(self, namespaces: tuple[str, ...]) -> None:
         for key in self.index.keys():  # noqa: SIM118 -- not a mapping
-            if key.namespace in self._filled and key.namespace in namespaces:
+            if key.namespace in namespaces and not self._filled.isdisjoint(("", key.namespace)):
                 self.workers.wake(key)
 
     async def _chore(self, work: Callable[[], T]) -> T:

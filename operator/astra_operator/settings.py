@@ -23,6 +23,8 @@ from astra_jobs.api.v1alpha1.names import ObjectName
 
 TEAM_CONFIG = "astra-team"
 DISTRIBUTION = "astra-on-kubernetes"
+EVERYWHERE = "*"
+_LEASE_THREADS = 8
 
 
 class TeamSettings(Model):
@@ -78,7 +80,8 @@ def _version() -> str:
 class ProcessSettings:
     """What the operator's process is told by its environment; times in seconds.
 
-    ``silence_seconds`` is how long a stream may bring nothing before it is opened anew; the API server says something every minute.
+    No ``namespaces`` means every namespace of the cluster. ``silence_seconds`` is how long a stream may bring nothing before it is
+    opened anew; the API server says something every minute.
     """
 
     namespaces: tuple[str, ...]
@@ -89,6 +92,11 @@ class ProcessSettings:
     lease_seconds: float = 15.0
     silence_seconds: float = 70.0
     pace: OperatorSettings = field(default_factory=OperatorSettings)
+
+    @property
+    def chores(self) -> int:
+        """Return how many threads list and keep Leases."""
+        return 2 + (len(self.namespaces) or _LEASE_THREADS)
 
 
 def process_settings(environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -115,9 +123,13 @@ def process_settings(environment: Mapping[str, str] | None = None) -> ProcessSet
 
 def _namespaces(told: Mapping[str, str]) -> tuple[str, ...]:
     text = told.get("ASTRA_NAMESPACES", "")
+    if text.strip() == EVERYWHERE:
+        return ()
     names = [name.strip() for name in text.split(",")]
     if not text.strip():
-        raise BadInput("ASTRA_NAMESPACES", "SettingsInvalid", "it is not set; name the namespaces to serve, with commas between them")
+        raise BadInput(
+            "ASTRA_NAMESPACES", "SettingsInvalid", "it is not set; name the namespaces to serve, with commas between them, or * for all"
+        )
     for name in names:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
             raise BadInput(

@@ -131,7 +131,7 @@ def test_a_deletion_takes_all_that_the_run_owned(team: OperatorTeam, operator: O
 @pytest.mark.parametrize(
     ("told", "line"),
     [
-        ({"ASTRA_NAMESPACES": ""}, "ASTRA_NAMESPACES: it is not set; name the namespaces to serve, with commas between them"),
+        ({"ASTRA_NAMESPACES": ""}, "ASTRA_NAMESPACES: it is not set; name the namespaces to serve, with commas between them, or * for all"),
         ({"ASTRA_NAMESPACES": "a,B"}, 'ASTRA_NAMESPACES: "B" is no name of a namespace; write names with commas between them'),
         ({"ASTRA_WORKERS": "0"}, "ASTRA_WORKERS: 0 is out of range; set a whole number from 1 to 256, or leave it out for 8"),
         ({"ASTRA_PORT": "http"}, 'ASTRA_PORT: "http" is not a number; set a whole number from 0 to 65535, or leave it out for 8080'),

@@ -71,10 +71,11 @@ class Index:
             return key
 
     def replace(self, resource: Resource, namespace: str, pages: Iterable[Object]) -> tuple[set[RunKey], int]:
-        """Take over a list, page by page (answers of the API server); return whose objects differed, and how many events were missed.
+        """Take over a list of a namespace ("": of all), page by page (answers of the API server).
 
-        A miss is a change that an earlier list brought and no event has brought since, for longer than the grace; each counts once.
-        What was made or changed after the list was taken is newer than it and stays.
+        Returns whose objects differed, and how many events were missed. A miss is a change that an earlier list brought and no event
+        has brought since, for longer than the grace; each counts once. What was made or changed after the list was taken is newer than
+        it and stays.
         """
         place = (resource.kind, namespace)
         seen: set[str] = set()

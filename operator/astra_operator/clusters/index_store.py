@@ -79,8 +79,8 @@ class Store:
         return self.entries.get(uid) if uid else None
 
     def of(self, kind: str, namespace: str) -> list[Entry]:
-        """Return the entries of a kind in a namespace."""
-        return [entry for entry in list(self.entries.values()) if entry.slot[0] == kind and entry.slot[1] == namespace]
+        """Return the entries of a kind in a namespace, or in all of them when none is named."""
+        return [entry for entry in list(self.entries.values()) if entry.slot[0] == kind and namespace in ("", entry.slot[1])]
 
     def labelled(self, uid: str) -> list[Entry]:
         """Return the entries that bear a run's UID as their label, in the order of kind and name."""

@@ -262,7 +262,10 @@ class KubernetesCluster:
     # ---- lists
 
     def resync(self, namespaces: Iterable[str]) -> tuple[set[RunKey], int]:
-        """List everything watched into the index; return the runs for which it was news, and how many events had been missed."""
+        """List everything watched in some namespaces ("": in all) into the index.
+
+        Returns the runs for which it was news, and how many events had been missed.
+        """
         changed: set[RunKey] = set()
         missed = 0
         namespaces = list(namespaces)
@@ -297,7 +300,7 @@ class KubernetesCluster:
                 expired, token = expired + 1, ""
                 continue
             if not answer.good:
-                raise failure(f"list of {resource.plural} in {namespace}", answer)
+                raise failure(f"list of {resource.plural} in {namespace or 'all namespaces'}", answer)
             yield answer.body
             token = answer.body["metadata"].get("continue", "")
             if not token:

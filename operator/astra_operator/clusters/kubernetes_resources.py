@@ -29,8 +29,8 @@ class Resource(NamedTuple):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Return the URL path of a collection, an object or a subresource."""
-        parts = [root(self.api_version), "namespaces", namespace, self.plural, name, subresource]
+        """Return the URL path of a collection, an object or a subresource; without a namespace, of the collection in all of them."""
+        parts = [root(self.api_version), "namespaces" if namespace else "", namespace, self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
 
