@@ -27,10 +27,10 @@ def node(plane: "ControlPlane", tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def runtime(plane: "ControlPlane") -> None:
     """A RuntimeClass for sandbox pools, and the operator's right to see it."""
-    from tests.cluster.operator_pools import CLUSTER_RIGHTS
+    from tests.cluster.operator_team import cluster_rights
 
-    plane.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"})
-    plane.kubectl("apply", "-f", str(CLUSTER_RIGHTS))
+    gvisor = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"}
+    plane.apply(gvisor, *cluster_rights())
 
 
 READY = "jsonpath={.status.conditions[?(@.status=='True')].type}"

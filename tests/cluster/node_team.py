@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.operator_team import IDENTITY, RIGHTS
+from tests.cluster.operator_team import IDENTITY, rights
 from tests.cluster.plane import tools
 from tests.cluster.plane.access import wait_for
 
@@ -24,7 +24,7 @@ class Team:
     def __init__(self, node: NodeProcess, folder: Path, prefix: str) -> None:
         self.node, self.plane = node, node.plane
         self.namespace = node.namespace(prefix)
-        self.kubectl("apply", "-f", str(RIGHTS))
+        self.plane.apply(*rights(self.namespace))
         self.operator = OperatorProcess(self.plane.user_kubeconfig(IDENTITY), [self.namespace], folder, ASTRA_WORKERS="2")
 
     def __enter__(self) -> Self:

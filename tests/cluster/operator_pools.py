@@ -9,11 +9,10 @@ from astra_jobs.api.request import StageRequest
 from astra_jobs.api.result import JobResult
 from tests.cluster.faults.player import PodPlayer
 from tests.cluster.operator_team import OperatorTeam
-from tests.cluster.plane.plane import ROOT, ControlPlane
+from tests.cluster.plane.plane import ControlPlane
 from tests.reconcile.harness import good
 
 Object = dict[str, Any]
-CLUSTER_RIGHTS = ROOT / "manifests" / "operator" / "cluster-role.yaml"
 PARTS = ("deployments", "services", "networkpolicies", "poddisruptionbudgets", "secrets")
 
 

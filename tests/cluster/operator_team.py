@@ -1,17 +1,37 @@
-"""A team's namespace with the rights of manifests/operator, and the user that is the operator there. No node: pods stay Pending."""
+"""A team's namespace with the rights that the chart gives there, and the user that is the operator there. No node: pods stay Pending."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from tests.charts.helm import RELEASE, SYSTEM, of_kind, render
 from tests.cluster.plane.access import wait_for
-from tests.cluster.plane.plane import ROOT, ControlPlane
+from tests.cluster.plane.plane import ControlPlane
 from tests.reconcile.harness import manifest
 
 Object = dict[str, Any]
-RIGHTS = ROOT / "manifests" / "operator" / "team-role.yaml"
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
-IDENTITY = "system:serviceaccount:astra-system:astra-operator"
+IDENTITY = f"system:serviceaccount:{SYSTEM}:{RELEASE}"
+ROLE = f"{SYSTEM}-{RELEASE}"
+
+
+def rights(namespace: str) -> list[Object]:
+    """Return the Role of the operator in a namespace that it serves, and its binding to ``IDENTITY``."""
+    items = of_kind(render(RELEASE, "--set", "scope.mode=Namespaces,scope.namespaces={team}"), "Role", "RoleBinding")
+    for item in items:
+        item["metadata"]["namespace"] = namespace
+    return items
+
+
+def cluster_rights() -> list[Object]:
+    """Return the right of ``IDENTITY`` to see RuntimeClasses."""
+    return render(RELEASE, "--show-only", "templates/rights-runtimes.yaml")
+
+
+def granted() -> set[tuple[str, str]]:
+    """Return what the Role allows: resource (with its subresource) and verb."""
+    (role,) = of_kind(rights("any"), "Role")
+    return {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
 class OperatorTeam:
@@ -20,7 +40,11 @@ class OperatorTeam:
     def __init__(self, plane: ControlPlane, prefix: str = "team") -> None:
         self.plane = plane
         self.namespace = plane.namespace(prefix)
-        self.kubectl("apply", "-f", str(RIGHTS))
+        self.grant()
+
+    def grant(self) -> None:
+        """Give the operator its rights here."""
+        self.plane.apply(*rights(self.namespace))
 
     def kubectl(self, *words: str, **options: Any) -> str:
         """Run kubectl in the namespace as administrator."""
@@ -33,7 +57,7 @@ class OperatorTeam:
     def other_identity(self, user: str) -> Path:
         """Return the kubeconfig of another user with the same rights, to be told from the first in the audit log."""
         subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "astra-operator"}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ROLE}
         metadata = {"name": user, "namespace": self.namespace}
         binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata}
         self.plane.apply(binding | {"roleRef": role, "subjects": [subject]})
@@ -83,7 +107,7 @@ class OperatorTeam:
         return [
             event
             for event in self.plane.audit(since)
-            if event["user"]["username"] == user and event.get("objectRef", {}).get("namespace") == self.namespace
+            if event["user"].get("username") == user and event.get("objectRef", {}).get("namespace") == self.namespace
         ]
 
     def writes(self, user: str = IDENTITY, since: int = 0) -> list[Object]:

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.faults.gates import Gate, Gates
 from tests.cluster.faults.proxy import Faults
 from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.operator_team import IDENTITY, RIGHTS, OperatorTeam
+from tests.cluster.operator_team import IDENTITY, OperatorTeam, rights
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ControlPlane
 
@@ -53,7 +53,7 @@ def test_a_team_without_rights_keeps_no_other_waiting_and_is_served_once_it_has_
         team.put("ToolCorpus", "early")
         team.wait_for_job(JOB.format("early"), SECONDS)
         assert f'in the namespace \\"{bare}\\"' in operator.log(), "it says who waits for rights"
-        plane.kubectl("-n", bare, "apply", "-f", str(RIGHTS))
+        plane.apply(*rights(bare))
         run = {"apiVersion": "astra.dev/v1alpha1", "kind": "ToolCorpus", "metadata": {"name": "late", "namespace": bare}}
         plane.apply(run | {"spec": team.run("early")["spec"]})
         plane.wait_for("its job", "-n", bare, "get", "job", JOB.format("late"), "--ignore-not-found", "-o", "name", seconds=SECONDS)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.charts.helm import RELEASE, render, text_of
 from tests.cluster.operator_pools import Pools
-from tests.cluster.operator_process import ROOT, OperatorProcess
+from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ControlPlane
 
 Object = dict[str, Any]
-POLICIES = ROOT / "manifests" / "policies" / "least-isolation.yaml"
+SHOWN = ("--set", "leastIsolation.enabled=true", "--show-only", "templates/least-isolation.yaml")
 LABEL = "astra.dev/least-isolation"
 
 
@@ -22,11 +23,11 @@ def policies(plane: ControlPlane, runtime: None) -> Iterator[None]:
     """The shipped policies, and a second RuntimeClass that is weaker by their word."""
     plane.kubectl("create", "namespace", "astra-system", check=False)
     plane.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "weaker"}, "handler": "runc"})
-    plane.kubectl("apply", "-f", str(POLICIES))
+    plane.apply(*render(RELEASE, *SHOWN))
     probe = plane.namespace("probe", {LABEL: ""})
     wait_in_force(plane, probe)
     yield
-    plane.kubectl("delete", "-f", str(POLICIES))
+    plane.kubectl("delete", "-f", "-", stdin=text_of(RELEASE, *SHOWN))
 
 
 def wait_in_force(plane: ControlPlane, namespace: str) -> None:

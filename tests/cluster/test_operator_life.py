@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml  # kubernetes brings it
 
 from tests.cluster.operator_process import ROOT, OperatorProcess
-from tests.cluster.operator_team import IDENTITY, RIGHTS, WRITES, OperatorTeam
+from tests.cluster.operator_team import IDENTITY, WRITES, OperatorTeam, granted
 from tests.cluster.plane.plane import ControlPlane
 
 JOB = "tools-corpus-1-collect-0"
@@ -81,13 +80,12 @@ def test_metrics_and_log_lines_have_the_promised_names(team: OperatorTeam, opera
 def test_the_shipped_rights_are_enough_and_no_more_than_is_used(team: OperatorTeam, operator: OperatorProcess) -> None:
     calls = team.calls()
     assert [event for event in calls if event["responseStatus"]["code"] == 403] == []
-    role = next(document for document in yaml.safe_load_all(RIGHTS.read_text()) if document["kind"] == "Role")
-    granted = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    allowed = granted()
     for event in calls:
         reference = event["objectRef"]
         resource = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
-        assert (resource, event["verb"]) in granted
-    assert {verb for resource, verb in granted if resource == "secrets"} <= {"create", "delete"}, "none reads a Secret"
+        assert (resource, event["verb"]) in allowed
+    assert {verb for resource, verb in allowed if resource == "secrets"} <= {"create", "delete"}, "none reads a Secret"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # kubernetes brings it
 
 from tests.cluster.operator_pools import PARTS, Pools
 from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.operator_team import IDENTITY, RIGHTS
+from tests.cluster.operator_team import IDENTITY, granted
 from tests.cluster.plane.plane import ControlPlane
 
 Object = dict[str, Any]
@@ -97,13 +96,11 @@ def check_rights(team: Pools) -> None:
     """Nothing was asked that is not granted, and nothing about Secrets but to make and remove them."""
     calls = team.calls()
     assert [event for event in calls if event["responseStatus"]["code"] == 403] == []
-    documents = list(yaml.safe_load_all(RIGHTS.read_text()))
-    granted = {(resource, verb) for rule in documents[0]["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     used = {
         ("/".join(part for part in (event["objectRef"]["resource"], event["objectRef"].get("subresource")) if part), event["verb"])
         for event in calls
     }
-    assert used <= granted
+    assert used <= granted()
     assert {verb for resource, verb in used if resource == "secrets"} <= {"create", "delete"}
     can = team.plane.kubectl("auth", "can-i", "--list", f"--as={IDENTITY}").stdout
     assert "runtimeclasses" in can
@@ -159,5 +156,5 @@ def test_without_the_right_to_see_runtime_classes_the_mend_is_named(plane: Contr
     with OperatorProcess(team.other_identity("short-of-rights"), [team.namespace], tmp_path):
         line = team.until("Stalled", "True", "Refused")
     assert 'cannot get resource "runtimeclasses"' in line
-    assert line.endswith("kubectl apply -f manifests/operator/cluster-role.yaml")
+    assert line.endswith("set rights.runtimeClasses=true in the values of chart astra-operator")
     assert (team.parts(), team.jobs()) == ({}, [])

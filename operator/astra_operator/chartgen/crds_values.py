@@ -14,7 +14,7 @@ helm install astra-crds charts/astra-crds --namespace astra-system --create-name
 
 An upgrade of the release upgrades the definitions. Uninstalling it keeps them, and every run with them; who wants all of it gone
 deletes them: `kubectl delete crd -l app.kubernetes.io/name=astra-crds`. Where they were applied with kubectl before, the first install
-needs `--take-ownership`.
+needs `--take-ownership --force-conflicts`, and the first upgrade `--force-conflicts`.
 """
 
 

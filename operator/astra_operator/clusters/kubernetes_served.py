@@ -40,7 +40,7 @@ class Served:
             return found
         answer = self._calls.send(Call("get", "runtimeclasses", f"{_RUNTIMES}/{name}"))
         if answer.code == 403:
-            raise Refused(f"{answer.message}; kubectl apply -f manifests/operator/cluster-role.yaml")
+            raise Refused(f"{answer.message}; set rights.runtimeClasses=true in the values of chart astra-operator")
         if not answer.good and answer.code != 404:
             raise _not_refused(failure(f"RuntimeClass {name}", answer))
         self._runtimes[name] = (time.monotonic() + (_SERVED_SECONDS if answer.good else _ABSENT_SECONDS), answer.good)

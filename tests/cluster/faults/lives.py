@@ -192,7 +192,7 @@ def _audit(plane: ControlPlane, mark: int, lives: dict[str, Life]) -> None:
         if life is None:
             continue
         life.audited.append(event)
-        made = event["verb"] == "create" and event["user"]["username"] == IDENTITY and event["responseStatus"]["code"] == 201
+        made = event["verb"] == "create" and event["user"].get("username") == IDENTITY and event["responseStatus"]["code"] == 201
         if made and about["resource"] in ("configmaps", "jobs", "pytorchjobs") and "dryRun" not in event["requestURI"]:
             life.made.append(f"{about['resource']}/{about['name']}")
     for life in lives.values():

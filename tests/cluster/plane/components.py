@@ -92,8 +92,9 @@ class Components:
             f"--kubelet-client-key={at / 'kubelet-client.key'}",
             "--kubelet-preferred-address-types=InternalIP",
             "--authorization-mode=Node,RBAC",
-            # The last two let a namespace choose its nodes by annotation: only such pods reach a process node (see `node_process`).
-            "--enable-admission-plugins=NodeRestriction,PodNodeSelector,PodTolerationRestriction",
+            # The second asks for the right to `finalizers` of an owner, as some clusters do. The last two let a namespace choose its nodes
+            # by annotation: only such pods reach a process node (see `node_process`).
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement,PodNodeSelector,PodTolerationRestriction",
             "--allow-privileged=true",
             f"--service-cluster-ip-range={SERVICES}",
             "--service-account-issuer=https://kubernetes.default.svc",

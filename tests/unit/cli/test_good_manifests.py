@@ -17,7 +17,7 @@ def test_samples_are_one_smallest_run_of_each_kind() -> None:
     assert [run["kind"] for run in manifests.runs] == list(KINDS)
 
 
-PLATFORM = {"operator", "policies"}
+PLATFORM = {"policies"}
 RUNS = sorted(path for path in (ROOT / "manifests").iterdir() if path.name not in PLATFORM and any(path.glob("*.yaml")))
 
 
