@@ -1,6 +1,7 @@
 """The chart astra-operator as helm renders it: every value counts, wrong ones are refused by name, and what it says fits the code."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,15 @@ def test_every_subject_is_the_service_account() -> None:
         assert [item["metadata"]["name"] for item in of_kind(items, "ServiceAccount")] == (
             [] if "create=false" in "".join(words) else [account]
         )
+
+
+def test_an_umbrella_chart_may_hold_it(tmp_path: Path) -> None:
+    """Helm gives every chart below an umbrella its `global`, which a closed schema has to let through."""
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: umbrella\nversion: 1.0.0\n")
+    shutil.copytree(CHART, tmp_path / "charts" / RELEASE)
+    words = ["template", "platform", str(tmp_path), "--set", f"global.site=here,{RELEASE}.pace.workers=3"]
+    assert 'value: "3"' in helm(*words).stdout
+    assert "at '/pace': additional properties 'site'" in helm(*words, "--set", f"{RELEASE}.pace.site=1", check=False).stderr
 
 
 def test_a_template_holds_switches_and_no_program() -> None:
