@@ -43,8 +43,14 @@ class Liveness:
             del self._waiting[namespace]
             return self._clock() - waited[1]
 
+    def late(self, namespace: str) -> bool:
+        """Tell if the event of a Lease has taken half of the time that it may take."""
+        with self._lock:
+            waited = self._waiting.get(namespace)
+            return waited is not None and self._clock() - waited[1] > self._echo_seconds / 2
+
     def forget(self, namespace: str) -> None:
-        """Say that the Lease of a namespace is not kept any more."""
+        """Say that events of a namespace's Lease are not waited for any more, until a call shows it again."""
         with self._lock:
             self._waiting.pop(namespace, None)
             self._echoed.pop(namespace, None)

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from kubernetes.client import ApiClient
 
+from astra_operator import lease
 from astra_operator.clusters.base import ClusterError, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.kubernetes import ClusterHooks, KubernetesCluster
@@ -99,8 +100,8 @@ class Process:
     # ---- what comes from threads
 
     def _may_write(self, namespace: str) -> bool:
-        lease = self.leases.get(namespace)
-        return lease is not None and lease.held
+        kept = self.leases.get(namespace)
+        return kept is not None and kept.held
 
     def _put(self, item: Object) -> None:
         key = self.index.put(item)
@@ -216,26 +217,34 @@ class Process:
 
     async def _keep_lease(self, namespace: str) -> None:
         """Take, renew and in the end give up the Lease of a namespace."""
-        lease, freed = self.leases[namespace], self._freed[namespace]
+        kept, freed = self.leases[namespace], self._freed[namespace]
         failing = mine = False
         while not self._stopped.is_set() and namespace not in self._deserted:
             freed.clear()
-            held, failed = lease.held, failing
-            failing = not await self._try(lease.tick, namespace)
+            held, failed = kept.held, failing
+            failing = not await self._try(kept.tick, namespace)
             if failing:
                 self._note_deserted()
             if failed and not failing:
                 self.look_soon()  # the API server was away, and who knows what was deleted meanwhile
-            if lease.held and not held:
+            if self.liveness.late(namespace):
+                await self._try(partial(self._ask_for_silence, namespace), namespace)
+            if kept.held and not held:
                 self._wake_all((namespace,))
-            if mine and not (held and lease.held):
+            if mine and not (held and kept.held):
                 _log.warning("lost the Lease of namespace %s: nothing was written there", namespace, extra={"namespace": namespace})
-            mine = lease.held
-            await self._pause(lease.period, freed)
+            mine = kept.held
+            await self._pause(kept.period, freed)
         while self._stopped.is_set() and self.controller.queue.busy:
             await asyncio.sleep(0.05)
-        await self._try(lease.release, namespace)
+        await self._try(kept.release, namespace)
         self._leave(namespace)
+
+    def _ask_for_silence(self, namespace: str) -> None:
+        """Find out if the event of a Lease is late because it may not come: then a new process would not help."""
+        where = namespace if self.settings.namespaces else ""
+        if not self.cluster.may_watch(lease.GROUP, lease.PLURAL, where, lease.NAME):
+            self.liveness.forget(namespace)
 
     def _leave(self, namespace: str) -> None:
         """Forget a namespace whose Lease was given up; a run that came meanwhile was put into the index before it looked for the Lease."""

@@ -255,6 +255,10 @@ class KubernetesCluster:
         """See ``base.Cluster``."""
         return self._served.runtime(name)
 
+    def may_watch(self, group: str, plural: str, namespace: str, name: str) -> bool:
+        """Tell if events of an object can come at all; without a namespace, of those of its name in all namespaces."""
+        return self._served.may_watch(group, plural, namespace, name)
+
     def now(self) -> datetime:
         """See ``base.Cluster``."""
         return datetime.now(UTC)
@@ -264,7 +268,7 @@ class KubernetesCluster:
     def resync(self, namespaces: Iterable[str]) -> tuple[set[RunKey], int]:
         """List everything watched in some namespaces ("": in all) into the index.
 
-        Returns the runs for which it was news, and how many events had been missed.
+        Returns the runs for which it was news, and how many events had been missed. Events that may not come are not missed.
         """
         changed: set[RunKey] = set()
         missed = 0
@@ -275,7 +279,7 @@ class KubernetesCluster:
             for namespace in namespaces:
                 keys, late = self.index.replace(resource, namespace, self._pages(resource, namespace))
                 changed |= keys
-                missed += late
+                missed += late if late and self._served.may_watch(resource.group, resource.plural, namespace) else 0
         return changed, missed
 
     def _pages(self, resource: Resource, namespace: str) -> Iterator[Object]:

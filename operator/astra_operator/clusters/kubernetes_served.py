@@ -1,8 +1,9 @@
-"""What an API server serves beyond single objects of a namespace: kinds, and RuntimeClasses. Answers are kept for a while.
+"""What an API server serves beyond single objects of a namespace: kinds, RuntimeClasses, streams. Answers are kept for a while.
 
 A no is asked again after half a minute, a yes after ten: whoever waits for software to be installed waits for the first.
 """
 
+import logging
 import time
 
 from astra_operator.clusters.base import ClusterError, Refused
@@ -12,6 +13,9 @@ from astra_operator.clusters.kubernetes_resources import root
 
 _SERVED_SECONDS, _ABSENT_SECONDS = 600.0, 30.0
 _RUNTIMES = "/apis/node.k8s.io/v1/runtimeclasses"
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+_log = logging.getLogger(__name__)
 
 
 class Served:
@@ -45,6 +49,21 @@ class Served:
             raise _not_refused(failure(f"RuntimeClass {name}", answer))
         self._runtimes[name] = (time.monotonic() + (_SERVED_SECONDS if answer.good else _ABSENT_SECONDS), answer.good)
         return answer.good
+
+    def may_watch(self, group: str, plural: str, namespace: str, name: str = "") -> bool:
+        """Tell if a stream of a resource can be open in a namespace ("": in all); say so where it may not.
+
+        Everybody may ask that about himself. Without the right no event comes, and no new process would change that.
+        """
+        asked = {"group": group, "resource": plural, "verb": "watch", "namespace": namespace, "name": name}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        given = {key: value for key, value in asked.items() if value}
+        answer = self._calls.send(Call("create", "selfsubjectaccessreviews", _REVIEWS, body=body | {"spec": {"resourceAttributes": given}}))
+        allowed = not answer.good or bool(answer.body.get("status", {}).get("allowed"))
+        if not allowed:
+            where = f"the namespace {namespace}" if namespace else "all namespaces"
+            _log.warning("no events of %s come in %s: give the right to watch them", plural, where, extra={"namespace": namespace or "*"})
+        return allowed
 
 
 def _not_refused(error: ClusterError) -> ClusterError:

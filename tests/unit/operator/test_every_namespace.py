@@ -63,3 +63,13 @@ def test_a_namespace_that_is_left_makes_nothing_red() -> None:
     liveness.forget("gone")
     time[0] = 20
     assert liveness.problems() == ["no event of the Lease in namespace here for 20 s"]
+
+
+def test_an_event_is_late_before_it_makes_anything_red() -> None:
+    time = [0.0]
+    liveness = Liveness(10, 100, lambda: time[0])
+    liveness.shown("team", 5)
+    time[0] = 6
+    assert (liveness.late("team"), liveness.problems()) == (True, [])
+    liveness.echoed("team", 5)
+    assert not liveness.late("team")

@@ -282,6 +282,30 @@ def test_what_is_not_served_is_asked_for_again_only_after_a_while(server: Server
     assert not cluster.serves("g/v1", "Thing")
 
 
+@pytest.mark.parametrize(("allowed", "missed"), [(True, 1), (False, 0)])
+def test_an_event_that_may_not_come_is_not_missed(server: Server, api: ApiClient, allowed: bool, missed: int) -> None:
+    clock = [0.0]
+    index = Index(grace=10, clock=lambda: clock[0])
+    metadata = {"name": "tools", "namespace": "n", "uid": "1", "resourceVersion": "5", "generation": 1}
+
+    def answer(connection: socket.socket) -> None:
+        line = server.requests[-1].split(b"\r\n")[0]
+        if b"selfsubjectaccessreviews" in line:
+            says(201, {"status": {"allowed": allowed}})(connection)
+        else:
+            items = [{"metadata": metadata, "spec": {}}] if b"toolcorpora" in line else []
+            says(200, {"metadata": {"resourceVersion": "9"}, "items": items, "resources": []})(connection)
+
+    server.reply = answer
+    cluster = KubernetesCluster(api, index)
+    assert cluster.resync(["n"])[1] == 0
+    clock[0] = 11
+    assert cluster.resync(["n"])[1] == missed
+    (asked,) = [request for request in server.requests if b"selfsubjectaccessreviews" in request]
+    wanted = {"group": "astra.dev", "resource": "toolcorpora", "verb": "watch", "namespace": "n"}
+    assert json.loads(asked.split(b"\r\n\r\n")[1])["spec"]["resourceAttributes"] == wanted
+
+
 def test_nothing_is_sent_to_a_namespace_whose_lease_is_not_held(server: Server, api: ApiClient) -> None:
     cluster = KubernetesCluster(api, Index(), ClusterHooks(may_write=lambda namespace: namespace == "mine"))
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "theirs", "uid": "1", "resourceVersion": "1"}}
