@@ -23,8 +23,9 @@ def policies(plane: ControlPlane, runtime: None) -> Iterator[None]:
     """The shipped policies, and a second RuntimeClass that is weaker by their word."""
     plane.kubectl("create", "namespace", "astra-system", check=False)
     plane.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "weaker"}, "handler": "runc"})
+    probe = plane.namespace("probe")  # before the policies, which would refuse its settings
     plane.apply(*render(RELEASE, *SHOWN))
-    probe = plane.namespace("probe", {LABEL: ""})
+    plane.kubectl("label", "namespace", probe, f"{LABEL}=")
     wait_in_force(plane, probe)
     yield
     plane.kubectl("delete", "-f", "-", stdin=text_of(RELEASE, *SHOWN))
