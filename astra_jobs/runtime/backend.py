@@ -1,4 +1,4 @@
-"""What the store asks of a place that keeps bytes: six operations, two places (a folder, an S3 bucket).
+"""What the store asks of a place that keeps bytes: seven operations, two places (a folder, an S3 bucket).
 
 The one that matters is ``create``: put only if absent, all or nothing, durable when it returns. Everything that counts
 as committed (a manifest, a journal segment, a start of a writer) is made by it; nothing is ever renamed in a bucket.
@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from astra_jobs.api.errors import BadInput, JobError, Transient
 
@@ -18,6 +18,17 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FULL_CODES = frozenset({"InsufficientStorage", "XMinioStorageFull", "QuotaExceeded", "507"})
+
+
+class Entry(NamedTuple):
+    """What a listing tells of a file: bytes, and when it was last written, in seconds since the epoch by the store's clock.
+
+    ``version`` differs whenever other bytes were put in its place, however soon.
+    """
+
+    size: int
+    changed: float
+    version: str
 
 
 class Backend(Protocol):
@@ -36,6 +47,9 @@ class Backend(Protocol):
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a local file in, durable on return."""
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """Return everything below a folder, by path relative to it."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the size in bytes of everything below a folder, by path relative to it."""

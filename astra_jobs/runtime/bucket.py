@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from astra_jobs.api.errors import BadInput
-from astra_jobs.runtime.backend import named_failures
+from astra_jobs.runtime.backend import Entry, named_failures
 
 _TAKEN = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
 
@@ -58,6 +58,10 @@ class BucketBackend:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return sizes by relative path."""
+        return {path: entry.size for path, entry in self.entries(folder).items()}
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """Return sizes and times by relative path."""
         with self._named(f"listing {folder}"):
             root = self._at(folder)
             try:
@@ -66,7 +70,7 @@ class BucketBackend:
                 if _code(error) == "NoSuchBucket":
                     raise
                 return {}
-            return {name.removeprefix(root + "/"): int(entry["size"]) for name, entry in found.items()}
+            return {name.removeprefix(root + "/"): _entry(item) for name, item in found.items()}
 
     def remove(self, folder: str) -> None:
         """Remove everything below a folder."""
@@ -104,6 +108,10 @@ def _client_failures(url: str, doing: str) -> Iterator[None]:
             raise PermissionError(errno.EACCES, f"{error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
         except BotoCoreError as error:
             raise OSError(errno.EIO, str(error)) from error
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    return Entry(int(item["size"]), item["LastModified"].timestamp(), str(item["ETag"]))
 
 
 def _code(error: OSError) -> str:

@@ -8,10 +8,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
-from astra_jobs.runtime.backend import named_failures
+from astra_jobs.runtime.backend import Entry, named_failures
 
 _TEMPORARY = ".put-"
 
@@ -64,28 +65,41 @@ class FolderBackend:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return sizes by relative path; temporary files of unfinished puts are left out."""
+        return {path: entry.size for path, entry in self.entries(folder).items()}
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """Return sizes and times by relative path; a file that goes while it is looked at is not there."""
         root = self.root / folder
-        found: dict[str, int] = {}
+        found: dict[str, Entry] = {}
         with named_failures(self.url, f"listing {folder}"):
             for parent, _, names in os.walk(root, onerror=_raise_unless_missing):
                 for name in names:
                     if not name.startswith(_TEMPORARY):
                         path = Path(parent, name)
-                        found[path.relative_to(root).as_posix()] = path.stat().st_size
+                        with suppress(FileNotFoundError):
+                            known = path.stat()
+                            found[path.relative_to(root).as_posix()] = Entry(
+                                known.st_size, known.st_mtime, f"{known.st_ino}-{known.st_mtime_ns}"
+                            )
         return found
 
     def remove(self, folder: str) -> None:
-        """Remove a folder, or one file."""
+        """Remove a folder, or one file; what another process removes at the same time is as good as removed."""
         target = self.root / folder
         with named_failures(self.url, f"removing {folder}"):
             if target.is_dir():
-                shutil.rmtree(target)
+                shutil.rmtree(target, onerror=_raise_unless_gone)
             else:
                 target.unlink(missing_ok=True)
 
     def download(self, folder: str, paths: list[str], target: Path) -> Path:
         """Return the store's own folder: nothing is copied. ``paths`` and ``target`` are what a bucket needs."""
         return self.root / folder
+
+
+def _raise_unless_gone(function: object, path: str, info: tuple[type[BaseException], BaseException, TracebackType]) -> None:
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from astra_jobs.api.invalid import explain
 from astra_jobs.api.request import StoreSettings
 from astra_jobs.api.result import JobResult
 from astra_jobs.runtime import logs
+from astra_jobs.runtime.arguments import Parser
 from astra_jobs.runtime.backend import Backend
 from astra_jobs.runtime.logs import Section
 from astra_jobs.runtime.store import open_store
@@ -25,18 +26,10 @@ PRINTED_BYTES = 6 * 2**20
 """Most that one ``inspect logs`` prints, newest processes first: a cluster keeps 10 MiB of its pod's log."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses like everything else: one line, exit code 78."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInput instead of leaving with 2."""
-        raise BadInput("astra-job inspect", "BadInput", f"{message}; {' '.join(self.format_usage().split())}")
-
-
 def run(arguments: list[str]) -> JobResult:
     """Do one inspection."""
-    parser = _Parser(prog="astra-job inspect")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser = Parser(prog="astra-job inspect")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     report = commands.add_parser("report", help="write the self-contained HTML report of runs")
     report.add_argument("--runs", required=True, type=Path, help="JSON list of run objects with their status")
     report.add_argument("--out", required=True, type=Path, help="file to write")

@@ -3,6 +3,7 @@
     astra-job in/request.json                                          do one stage
     astra-job inspect report --store URL --runs FILE --out report.html   write the report of finished runs
     astra-job inspect logs --store URL --run UID --attempt N             print what an attempt's pods have printed
+    astra-job collect --store URL --live FILE [--remove]                 free the store of what no run refers to
 
 Exit code: 0 done, 75 try again, 78 bad input, 85 stopped after a checkpoint. The first form leaves a JobResult of at most
 4 KiB in ``result.json`` and its progress in ``progress.json``, both in the working directory. SIGTERM asks the job to
@@ -21,12 +22,14 @@ from pathlib import Path
 
 from astra_jobs.api.errors import BadInput, Transient
 from astra_jobs.api.result import JobResult
-from astra_jobs.runtime import inspect, logs, stopping, supervise
+from astra_jobs.runtime import collecting, inspect, logs, stopping, supervise
 from astra_jobs.runtime.errors import boundary, failed, tell
 from astra_jobs.runtime.progress import FileProgress, serve
 from astra_jobs.runtime.stage import Process, read_request, run_stage
 
-USAGE = "astra-job REQUEST.json | astra-job inspect report|logs --store URL [--endpoint URL] ..."
+USAGE = "astra-job REQUEST.json | astra-job inspect report|logs --store URL ... | astra-job collect --store URL --live FILE ..."
+ASKED = {"inspect": inspect.run, "collect": collecting.run}
+"""What is done at once, without a request."""
 RESULT = Path("result.json")
 PROGRESS = Path("progress.json")
 OUT = Path("out")
@@ -38,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given and given[0] in {"-h", "--help"}:
         print(f"usage: {USAGE}")
         return 0
-    if given and given[0] == "inspect":
-        result = boundary(lambda: inspect.run(given[1:]))
+    if given and given[0] in ASKED:
+        result = boundary(lambda: ASKED[given[0]](given[1:]))
         tell(result)
         return result.exit_code
     if arguments is None and (code := _watched(given, os.environ)) is not None:

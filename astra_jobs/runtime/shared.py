@@ -10,23 +10,25 @@ from astra_jobs.runtime.store import Draft, Store
 
 
 class StoreShared:
-    """``api.job.SharedArtifacts`` in the store."""
+    """``api.job.SharedArtifacts`` in the store. ``taken`` are the digests of those that were asked for: what a stage was made from too."""
 
     def __init__(self, store: Store, scratch: Path) -> None:
-        self._store = store
+        self.store = store
+        self.taken: set[str] = set()
         self._scratch = scratch
 
     def get_or_make(self, purpose: str, key: Mapping[str, Any], make: Callable[[Path], Metrics]) -> Path:
         """Return the committed folder; when another writer was faster, it is the other's."""
         name = digest_of(["shared", purpose, dict(key)])
         short = name.removeprefix("sha256:")[:24]
-        artifact = self._store.find(name)
+        artifact = self.store.claim(name)
         if artifact is None:
             made = self._scratch / "made" / short
             made.mkdir(parents=True)
             metrics = strings(make(made))
-            artifact = self._store.commit(Draft(key=name, kind=purpose, stage="shared", metrics=metrics), made)
-        return self._store.fetch(artifact, self._scratch / "fetched" / short)
+            artifact = self.store.commit(Draft(key=name, kind=purpose, stage="shared", metrics=metrics), made)
+        self.taken.add(artifact.digest)
+        return self.store.fetch(artifact, self._scratch / "fetched" / short)
 
 
 def strings(metrics: Metrics) -> dict[str, str]:

@@ -67,7 +67,9 @@ def run_stage(request: StageRequest, process: Process, progress: FileProgress) -
         )
     store = open_store(request.store)
     key = request.key(process.shard)
-    artifact = store.find(key)
+    if process.commits:
+        store.enter(request.namespace)
+    artifact = store.claim(key)
     if artifact is not None:
         return JobResult(outcome="Succeeded", artifact=artifact, reused=True, metrics=store.manifest(artifact).metrics)
     jobs.check_isolation(request)
@@ -75,18 +77,19 @@ def run_stage(request: StageRequest, process: Process, progress: FileProgress) -
     if process.commits:
         state.start()
     _empty(process.folder)
-    metrics = _execute(request, process, progress, store, state)
+    shared = StoreShared(store, process.folder / "shared")
+    metrics = _execute(request, process, progress, shared, state)
     if not process.commits:
         return JobResult(outcome="Succeeded")
     state.check()
-    inputs = tuple(item.artifact.digest for item in [*request.inputs, *request.previous])
+    inputs = tuple(item.artifact.digest for item in [*request.inputs, *request.previous]) + tuple(sorted(shared.taken))
     draft = Draft(key, request.kind, request.stage, process.shard, metrics, inputs, request.restart)
     artifact = store.commit(draft, process.folder / "artifact")
     state.clear()
     return JobResult(outcome="Succeeded", artifact=artifact, metrics=metrics)
 
 
-def _execute(request: StageRequest, process: Process, progress: FileProgress, store: Store, state: State) -> dict[str, str]:
+def _execute(request: StageRequest, process: Process, progress: FileProgress, shared: StoreShared, state: State) -> dict[str, str]:
     """Fetch the inputs and call the job function; its files are in ``artifact`` afterwards."""
     function = jobs.load(request.kind, request.stage)
     folders = {name: process.folder / name for name in ("artifact", "scratch", "checkpoints", "shared")}
@@ -99,15 +102,15 @@ def _execute(request: StageRequest, process: Process, progress: FileProgress, st
         progress=progress,
         journal=journal,
         checkpoints=StoreCheckpoints(state, folders["checkpoints"], process.steps.append),
-        shared=StoreShared(store, folders["shared"]),
+        shared=shared,
         scratch=folders["scratch"],
         rank=process.rank,
         world=process.world,
         should_stop=process.should_stop,
     )
     inputs = Inputs(
-        folders=_fetch(store, request.inputs, process.folder / "inputs"),
-        stages=_fetch(store, request.previous, process.folder / "stages"),
+        folders=_fetch(shared.store, request.inputs, process.folder / "inputs"),
+        stages=_fetch(shared.store, request.previous, process.folder / "stages"),
     )
     try:
         metrics = function(request, inputs, folders["artifact"], context)

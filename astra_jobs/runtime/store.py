@@ -4,6 +4,9 @@
     artifacts/<key>/<manifest>.json        sidecar: where the data of that manifest is, when and where it was written
     artifacts/<key>/manifest.json          the commit: canonical bytes, whose SHA-256 is the artifact's digest
     state/<key>/<owner>/                   starts of writers, journal and checkpoints (``writer``)
+    tenants/<namespace>                    whose runs use the store
+
+What was made again after a collection is at another place than <key> (``places``).
 
 Object stores have no rename, so nothing here needs one. The manifest says what, never where or when: two runs that make
 the same bytes make the same digest. Each start of a writer gets a folder of its own, so nothing that a slower twin still
@@ -27,6 +30,7 @@ from astra_jobs.api.request import StoreSettings
 from astra_jobs.runtime.backend import Backend
 from astra_jobs.runtime.bucket import BucketBackend
 from astra_jobs.runtime.folder import FolderBackend
+from astra_jobs.runtime.places import current_place, take_up
 
 _AGAIN = "run what made it again (a new value of its rerun field)"
 
@@ -56,14 +60,27 @@ class Store:
         """Root of the store."""
         return self.backend.url
 
+    def enter(self, namespace: str) -> None:
+        """Note whose runs use the store, so that a collection for others removes nothing of theirs."""
+        self.backend.create(f"tenants/{namespace}", b"{}")
+
     def find(self, key: str) -> Artifact | None:
         """Return the committed artifact of a key, or None; a damaged one is refused, never made again silently."""
-        data = self.backend.read(_manifest_path(key))
+        return self._find_at(current_place(self.backend, key))
+
+    def claim(self, key: str) -> Artifact | None:
+        """Do as ``find``, and keep what is found from a collection that does not know yet who uses it."""
+        if self.backend.read(f"artifacts/{current_place(self.backend, key)}/manifest.json") is None:
+            return None
+        return self._find_at(take_up(self.backend, key))  # nothing of it is looked at before: a collection may be at it
+
+    def _find_at(self, place: str) -> Artifact | None:
+        data = self.backend.read(f"artifacts/{place}/manifest.json")
         if data is None:
             return None
-        artifact = Artifact(uri=f"{self.url}/artifacts/{_hex(key)}", digest=_sha256(data))
+        artifact = self.artifact_of(place, data)
         manifest = self.manifest(artifact)
-        sizes = self.backend.sizes(self._data_folder(artifact))
+        sizes = self.backend.sizes(self.data_folder(artifact))
         for entry in manifest.files:
             if sizes.get(entry.path) != entry.size:
                 raise _damaged(artifact, entry.path, f"{sizes.get(entry.path, 'no')} bytes instead of {entry.size}")
@@ -89,7 +106,7 @@ class Store:
         if not artifact.uri.startswith(self.url + "/artifacts/"):
             return _store_of(artifact, self.endpoint).fetch(artifact, target)
         manifest = self.manifest(artifact)
-        folder = self._data_folder(artifact)
+        folder = self.data_folder(artifact)
         sizes = self.backend.sizes(folder)
         for entry in manifest.files:
             if sizes.get(entry.path) != entry.size:
@@ -106,7 +123,8 @@ class Store:
 
         Exactly one of several writers wins; the others get the winner's artifact. A failure leaves nothing committed.
         """
-        data = f"work/{_hex(draft.key)}/{draft.restart}/{secrets.token_hex(6)}"
+        place = take_up(self.backend, draft.key)  # before the first byte: what lies at a place that nobody uses may be removed
+        data = f"work/{place}/{draft.restart}/{secrets.token_hex(6)}"
         try:
             files = [self._upload(folder, path, data) for path in _files_of(folder)]
         except BaseException:
@@ -116,9 +134,9 @@ class Store:
         digest = _sha256(manifest)
         sidecar = {"data": data, "host": socket.gethostname(), "restart": draft.restart, "time": time.time()}
         # Only if absent: the sidecar of equal bytes may be in use already, and what it points to was whole before it was put.
-        placed = self.backend.create(f"artifacts/{_hex(draft.key)}/{_hex(digest)}.json", canonical(sidecar))
-        won = self.backend.create(_manifest_path(draft.key), manifest)
-        found = Artifact(uri=f"{self.url}/artifacts/{_hex(draft.key)}", digest=digest) if won else self.find(draft.key)
+        placed = self.backend.create(f"artifacts/{place}/{_hex(digest)}.json", canonical(sidecar))
+        won = self.backend.create(f"artifacts/{place}/manifest.json", manifest)
+        found = self.artifact_of(place, manifest) if won else self._find_at(place)
         if found is None:
             raise BadInput("store.url", "StoreUnavailable", f"{self.url} refused a put if absent of a name that it does not have")
         if not placed or found.digest != digest:
@@ -138,7 +156,12 @@ class Store:
         except (BadInput, OSError):
             return
 
-    def _data_folder(self, artifact: Artifact) -> str:
+    def artifact_of(self, place: str, manifest: bytes) -> Artifact:
+        """Return the artifact that the bytes of a place's manifest commit."""
+        return Artifact(uri=f"{self.url}/artifacts/{place}", digest=_sha256(manifest))
+
+    def data_folder(self, artifact: Artifact) -> str:
+        """Return where an artifact's files are; raise BadInput when its sidecar is missing or damaged."""
         path = f"{self._path_of(artifact)}/{_hex(artifact.digest)}.json"
         data = self.backend.read(path)
         if data is None:
@@ -195,10 +218,6 @@ def _files_of(folder: Path) -> list[str]:
 
 def _damaged(artifact: Artifact, path: str, found: str) -> BadInput:
     return BadInput(f"{artifact.uri}/{path}", "InputUnavailable", f"is damaged ({found}); {_AGAIN}")
-
-
-def _manifest_path(key: str) -> str:
-    return f"artifacts/{_hex(key)}/manifest.json"
 
 
 def _hex(digest: str) -> str:

@@ -103,9 +103,14 @@ class State:
 
 def state_of(backend: Backend, request: StageRequest, shard: int) -> State:
     """Return the state of a stage and shard of a run."""
-    owner = digest_of([request.uid or [request.namespace, request.name]]).removeprefix("sha256:")[:16]
+    owner = owner_of(request.uid, request.namespace, request.name)
     key = request.key(shard).removeprefix("sha256:")
     return State(backend, f"state/{key}/{owner}", request.attempt, request.restart)
+
+
+def owner_of(uid: str, namespace: str, name: str) -> str:
+    """Return the name of the folder in which a run's state is kept."""
+    return digest_of([uid or [namespace, name]]).removeprefix("sha256:")[:16]
 
 
 def _superseded(by: str) -> Transient:

@@ -3,6 +3,7 @@
 committer.py commit URL ENDPOINT KEY FOLDER KILL_AT     one artifact
 committer.py journal URL ENDPOINT KEY COUNT KILL_AT     COUNT items, one segment each
 committer.py checkpoint URL ENDPOINT KEY FOLDER KILL_AT   three checkpoints
+committer.py collect URL ENDPOINT - LIVE KILL_AT          everything that a list of live ones does not name, whatever its age
 
 A step is whatever touches the store: a file operation below its root, or a request to the S3 server. The process dies
 just before step KILL_AT (0: never) and prints how many it took when it was not killed.
@@ -13,8 +14,10 @@ import signal
 import sys
 from pathlib import Path
 
+from astra_jobs.api.live import LiveList
 from astra_jobs.api.request import StoreSettings
 from astra_jobs.runtime.checkpoints import StoreCheckpoints
+from astra_jobs.runtime.collect import collect
 from astra_jobs.runtime.journal import StoreJournal
 from astra_jobs.runtime.store import Draft, open_store
 from astra_jobs.runtime.writer import State
@@ -60,6 +63,8 @@ def main() -> None:
     state = State(store.backend, f"state/{key}/owner", attempt=1, restart=0)
     if what == "commit":
         store.commit(Draft(key=key, kind="Test", stage="test"), Path(argument))
+    elif what == "collect":
+        collect(store, LiveList.model_validate_json(Path(argument).read_bytes()), 0.0, remove=True)
     elif what == "journal":
         state.start()
         journal = StoreJournal(state)
