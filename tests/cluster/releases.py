@@ -52,14 +52,15 @@ class Release:
             self.token(folder), told["ASTRA_NAMESPACES"].split(","), folder, **(told | QUICK | {"ASTRA_PORT": "0"} | env)
         )
 
-    def token(self, folder: Path) -> Path:
-        """Write a kubeconfig with a token of the service account."""
-        token = self.plane.kubectl("-n", self.namespace, "create", "token", self.chart, "--duration=2h").stdout.strip()
+    def token(self, folder: Path, account: str = "") -> Path:
+        """Write a kubeconfig with a token of the operator's service account, or of another of the release's namespace."""
+        name = account or self.chart
+        token = self.plane.kubectl("-n", self.namespace, "create", "token", name, "--duration=2h").stdout.strip()
         config: Object = yaml.safe_load(self.plane.kubeconfig.read_text())
         config["users"] = [{"name": "account", "user": {"token": token}}]
         for context in config["contexts"]:
             context["context"]["user"] = "account"
-        file = folder / f"{self.namespace}.kubeconfig"
+        file = folder / f"{self.namespace}-{name}.kubeconfig"
         folder.mkdir(exist_ok=True)
         file.touch(mode=0o600)
         file.write_text(json.dumps(config))

@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from astra_operator.chartgen import crds_values, operator_values
+from astra_operator.chartgen import crds_values, operator_values, team_values
 from astra_operator.chartgen.page import page
 from astra_operator.chartgen.values import Chart
 from astra_operator.crdgen.documents import to_yaml
 from astra_operator.crdgen.schema import extra_of, nested_model, unwrap
 
-CHARTS: tuple[Chart, ...] = (crds_values.CHART, operator_values.CHART)
+CHARTS: tuple[Chart, ...] = (crds_values.CHART, operator_values.CHART, team_values.CHART)
 KUBERNETES = ">=1.30.0-0"
 HEADER = "# Generated from astra_operator/chartgen by 'make generate'; do not edit.\n"
 _COMMENT = 110
