@@ -25,7 +25,8 @@ from astra_operator.desired.naming import LABEL_UID
 from astra_operator.desired.sandbox import KINDS as POOL_KINDS
 from astra_operator.settings import TEAM_CONFIG
 
-FIELD_MANAGER = "kubectl-astra"
+PROGRAM = "kubectl-astra"
+FIELD_MANAGER = "astra-cli"  # Flux undoes at its next sync whatever a manager changed whose name begins with kubectl
 _PAGE = "500"
 _MERGE = "application/merge-patch+json"
 _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -61,7 +62,7 @@ def connect(kubeconfig: str | None, context: str | None) -> tuple[ApiClient, str
         raise Failed(f"{error.filename}: {error.strerror}; name a readable kubeconfig") from None
     settings.retries = False
     client = ApiClient(settings)
-    client.user_agent = FIELD_MANAGER
+    client.user_agent = PROGRAM
     return client, namespace
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from astra_cli.kubectl_api import FIELD_MANAGER, Failed, Server
+from astra_cli.kubectl_api import PROGRAM, Failed, Server
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.errors import EXIT_BAD_INPUT
 from astra_jobs.api.frame import unframed
@@ -43,7 +43,7 @@ class Question:
 
 def inspect_objects(question: Question, team: TeamSettings, name: str) -> tuple[Object, Object]:
     """Return the ConfigMap and the Job that answer a question."""
-    labels = {LABEL_MANAGED: FIELD_MANAGER, f"{GROUP}/inspect": question.words[0]}
+    labels = {LABEL_MANAGED: PROGRAM, f"{GROUP}/inspect": question.words[0]}
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": dict(question.files)}
     pod = question.pod.model_copy(update={"resources": _RESOURCES, "image": None})
     built = job(name, PodNeeds(name, team.image, labels, pod=pod, store_secret=team.store_secret))

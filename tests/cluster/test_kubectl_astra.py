@@ -166,7 +166,8 @@ def test_changes_are_the_persons_own(person: Person, get: Callable[..., Any]) ->
     person.does("suspend", "ToolCorpus/tools")
     run = get("toolcorpus", "tools", "--show-managed-fields")
     assert run["spec"]["suspend"] is True
-    (fields,) = [entry for entry in run["metadata"]["managedFields"] if entry["manager"] == "kubectl-astra"]
+    (fields,) = [entry for entry in run["metadata"]["managedFields"] if entry["manager"] == "astra-cli"]
+    assert not [entry for entry in run["metadata"]["managedFields"] if entry["manager"] == "kubectl-astra"], "Flux would undo it"
     assert {"f:suspend", "f:rerun"} >= set(fields["fieldsV1"]["f:spec"])
     person.does("resume", "ToolCorpus/tools")
     assert get("toolcorpus", "tools")["spec"]["suspend"] is False
