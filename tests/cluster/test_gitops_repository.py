@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from astra_operator.crdgen.names import NAMES
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, condition
 from tests.gitops.repository import AGENT, Repository
 
 Object = dict[str, Any]
-RUNS = {"tools": "toolcorpus", "chains": "chainsynthesis", "envs": "envsynthesis", "base": "sftrun", "astra": "rlrun"}
+RUNS = ("tools", "chains", "envs", "base", "astra")
+EVERY = ",".join(f"{names.plural}.astra.dev" for names in NAMES.values())
 SECONDS = 400
 
 
@@ -23,7 +25,7 @@ class Pipeline:
 
     def runs(self) -> dict[str, Object]:
         """Return the runs by name."""
-        return {run["metadata"]["name"]: run for run in self.team.objects("astra")}
+        return {run["metadata"]["name"]: run for run in self.team.objects(EVERY)}
 
     def sync(self, **attempts: int) -> dict[str, Object]:
         """Bring the newest commit to the cluster and wait until runs have ended so many attempts more; return all runs."""
@@ -74,7 +76,7 @@ def test_the_first_commit_runs_every_kind_once(pipeline: Pipeline) -> None:
 
 
 def test_git_and_the_operator_own_what_is_theirs(pipeline: Pipeline) -> None:
-    shown = pipeline.team.objects("astra", "--show-managed-fields")
+    shown = pipeline.team.objects(EVERY, "--show-managed-fields")
     for run in shown:
         owners = {(entry["manager"], entry["operation"], entry.get("subresource", "")) for entry in run["metadata"]["managedFields"]}
         assert owners == {(AGENT, "Apply", ""), ("astra-operator", "Update", "status")}, run["metadata"]["name"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from astra_jobs.api.artifact import KINDS
+from astra_operator.crdgen.names import NAMES
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, condition
 from tests.gitops import argo, recorded
@@ -18,6 +19,7 @@ from tests.reconcile.harness import SPECS
 
 Object = dict[str, Any]
 ACTIONS = argo.settings()
+EVERY = ",".join(f"{names.plural}.astra.dev" for names in NAMES.values())
 NOWHERE = {"ChainSynthesis": {"corpus": {"name": "nowhere"}}, "SFTRun": {"data": [{"name": "nowhere"}]}, "RLRun": {}}
 
 
@@ -75,7 +77,7 @@ def unseen(recorder: Recorder) -> None:
     recorder.put("EnvSynthesis", "envs", **SPECS["EnvSynthesis"], suspend=True)
     for kind, changes in NOWHERE.items():
         recorder.put(kind, kind.lower(), **SPECS[kind] | changes)  # type: ignore[index]
-    for run in recorder.team.objects("astra"):
+    for run in recorder.team.objects(EVERY):
         recorder.keep("not seen", run)
 
 
