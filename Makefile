@@ -39,10 +39,12 @@ bench: .venv/development  ## what measures or takes long; raw output under tests
 generate: .venv/development  ## write crds/ and what is generated of charts/ from the models
 	@$(PY) -m astra_operator.crdgen write
 	@$(PY) -m astra_operator.chartgen write
+	@$(PY) -m astra_operator.dashgen write
 
 generate-check: .venv/development  ## fail when a generated file differs from what the models say
 	@$(PY) -m astra_operator.crdgen check
 	@$(PY) -m astra_operator.chartgen check
+	@$(PY) -m astra_operator.dashgen check
 
 lock:            ## resolve constraints.txt anew (the one place of versions)
 	@tools/lock.sh

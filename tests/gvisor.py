@@ -4,15 +4,12 @@ Debian's is an old build that knows ptrace and KVM only and has no containerd sh
 in gVisor, nothing to measure or to protect anybody with.
 """
 
-import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-CACHE = Path.home() / ".cache" / "astra" / "gvisor"
+from tests import debian
+
 FLAGS = ("--platform=ptrace", "--ignore-cgroups")
-MISSING = "gVisor's runsc is not here and could not be fetched: {}; on Debian: apt-get install runsc"
 
 
 class NoGvisor(Exception):
@@ -24,23 +21,10 @@ def runsc() -> Path:
     found = shutil.which("runsc")
     if found is not None:
         return Path(found)
-    kept = CACHE / "runsc"
-    if not kept.is_file():
-        _fetch(kept)
-    return kept
-
-
-def _fetch(target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        for command in (["apt-get", "download", "-q", "runsc"], ["sh", "-c", "dpkg-deb -x runsc_*.deb ."]):
-            try:
-                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise NoGvisor(MISSING.format(error)) from None
-            if done.returncode:
-                raise NoGvisor(MISSING.format(done.stderr.strip().splitlines()[-1:] or command[0]))
-        os.replace(Path(folder) / "usr" / "bin" / "runsc", target)
+    try:
+        return debian.program("runsc", "runsc")
+    except debian.NoPackage as error:
+        raise NoGvisor(f"gVisor's runsc is not here: {error}") from None
 
 
 def inside(command: list[str], state: Path, network: str = "none") -> list[str]:

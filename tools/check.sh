@@ -8,4 +8,5 @@ mypy
 lint-imports
 python -m astra_operator.crdgen check
 python -m astra_operator.chartgen check
+python -m astra_operator.dashgen check
 python -m pytest -m "not bench" tests/unit

@@ -65,7 +65,7 @@ def untouched(before: dict[str, Object], after: dict[str, Object], *names: str) 
 def pipeline(node: NodeProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The first commit, carried out."""
     with Team(node, tmp_path_factory.mktemp("gitops"), "gitops") as team:
-        pipeline = Pipeline(team, Repository(tmp_path_factory.mktemp("git"), team.kubectl))
+        pipeline = Pipeline(team, Repository(tmp_path_factory.mktemp("git"), node.plane.kubeconfig, team.namespace))
         pipeline.first = pipeline.sync(**dict.fromkeys(RUNS, 1))
         yield pipeline
 

@@ -1,21 +1,21 @@
 """A team's Git repository, and an agent that brings what is in it to a cluster, as GitOps tools do: by server-side apply, with prune."""
 
+import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
-from astra_jobs.api.artifact import KINDS
+from tests.cluster.plane import tools
 
 SMALLEST = Path(__file__).parent / "repository"
 AGENT = "gitops-agent"
-LABEL = "app.kubernetes.io/part-of=repository"
 
 
 class Repository:
-    """A repository with the smallest pipeline of all five kinds; ``kubectl`` is bound to the team's namespace."""
+    """A repository with the smallest pipeline of all five kinds, for one namespace of a cluster."""
 
-    def __init__(self, folder: Path, kubectl: Callable[..., str]) -> None:
-        self._origin, self._clone, self._kubectl = folder / "origin", folder / "clone", kubectl
+    def __init__(self, folder: Path, kubeconfig: Path, namespace: str) -> None:
+        self._origin, self._clone = folder / "origin", folder / "clone"
+        self._command = [str(tools.program("kubectl")), f"--kubeconfig={kubeconfig}", f"--cache-dir={folder / 'cache'}", "-n", namespace]
         self._origin.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
         for file in SMALLEST.iterdir():
@@ -54,6 +54,9 @@ class Repository:
     def sync(self) -> str:
         """Bring the newest commit to the cluster; return what kubectl says of each object."""
         self.git("pull", "--quiet", "--ff-only", place=self._clone)
-        pruned = [f"--prune-allowlist=astra.dev/v1alpha1/{kind}" for kind in KINDS]
-        how = ["--server-side", f"--field-manager={AGENT}", "--prune", f"--selector={LABEL}", *pruned]
-        return self._kubectl("apply", "-k", str(self._clone), *how)
+        how = ["--server-side", f"--field-manager={AGENT}", "--prune", "--applyset=configmaps/repository"]
+        command = [*self._command, "apply", "-k", str(self._clone), *how]
+        environment = os.environ | {"KUBECTL_APPLYSET": "true"}  # prune of what was applied on the server's side
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
