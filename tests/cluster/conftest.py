@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.cluster.gitops_story import Recorder
     from tests.cluster.node_process import NodeProcess
     from tests.cluster.plane.plane import ControlPlane
 
@@ -22,6 +23,23 @@ def node(plane: "ControlPlane", tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         node.stop()
         plane.kubectl("delete", "node", node.name, "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def recorder(node: "NodeProcess", tmp_path_factory: pytest.TempPathFactory) -> Iterator["Recorder"]:
+    """Runs that the real operator has brought into every state, with the metrics of that operator meanwhile; it is stopped now."""
+    from tests.cluster.gitops_story import Recorder, tell
+    from tests.cluster.node_team import Team
+    from tests.monitoring.scraper import Scraper
+
+    recorder = Recorder(Team(node, tmp_path_factory.mktemp("states"), "states"))
+    try:
+        with Scraper("operator", recorder.team.operator.page) as scraper:
+            tell(recorder)
+        recorder.samples = scraper.samples
+        yield recorder
+    finally:
+        recorder.team.__exit__()
 
 
 @pytest.fixture(scope="session")

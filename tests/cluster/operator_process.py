@@ -101,11 +101,15 @@ class OperatorProcess:
     def metrics(self) -> dict[str, float]:
         """Every sample by its name and sorted labels: ``astra_reconciles_total{kind="SFTRun",outcome="changed"}``."""
         found = {}
-        for family in text_string_to_metric_families(self._get("/metrics")):
+        for family in text_string_to_metric_families(self.page()):
             for sample in family.samples:
                 labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
                 found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
         return found
+
+    def page(self) -> str:
+        """The page of metrics as it is scraped."""
+        return self._get("/metrics")
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of a name whose labels include the given ones."""
