@@ -1,4 +1,6 @@
-"""The samples and the paper's settings are runs that the real API server takes, and the models too."""
+"""The samples and the paper's settings are runs that the real API server takes, and the models too; Argo CD's settings are patched in."""
+
+import json
 
 import pytest
 
@@ -6,6 +8,7 @@ from astra_cli.manifests import load
 from astra_jobs.api.artifact import KINDS
 from astra_operator.crdgen.names import NAMES
 from tests.cluster.plane.plane import ROOT, ControlPlane
+from tests.gitops import argo
 
 DRY = ("--server-side", "--dry-run=server", "--validate=strict", "--field-manager=test")
 
@@ -28,3 +31,14 @@ def test_a_wrong_one_would_be_refused(plane: ControlPlane, namespace: str) -> No
     done = plane.kubectl("-n", namespace, "apply", *DRY, "-f", "-", stdin=wrong, check=False)
     assert done.returncode != 0
     assert "spec.algorithm.groupSize" in done.stderr
+
+
+def test_argo_cds_settings_are_patched_in_and_others_stay(plane: ControlPlane, namespace: str) -> None:
+    def settings() -> dict[str, str]:
+        return json.loads(plane.kubectl("-n", namespace, "get", "configmap", "argocd-cm", "-o", "json").stdout)["data"]
+
+    others = {"url": "https://argocd.example.com", "resource.customizations": "example.com/*:\n  health.lua: return {}\n"}
+    plane.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": namespace}, "data": others})
+    for _ in range(2):
+        plane.kubectl("-n", namespace, "patch", "configmap", "argocd-cm", "--type", "merge", "--patch-file", str(argo.SETTINGS))
+        assert settings() == others | argo.settings()

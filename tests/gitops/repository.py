@@ -27,7 +27,7 @@ class Repository:
         """Run git as nobody in particular; the machine's own settings do not matter."""
         identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
         command = ["git", *identity, "-C", str(place or self._origin), *words]
-        environment = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self._origin.parent)}
+        environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self._origin.parent)}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout

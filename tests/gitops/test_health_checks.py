@@ -141,3 +141,11 @@ def test_only_what_is_up_in_minutes_is_waited_for() -> None:
     assert not found["astra-runs"]["force"]
     needed = {dependency["name"] for spec in found.values() for dependency in spec.get("dependsOn", [])}
     assert "astra-released" not in needed, "nothing waits for what waits for runs"
+
+
+def test_nothing_deletes_a_run_to_make_it_anew() -> None:
+    application = yaml.safe_load((argo.SETTINGS.parent / "application.yaml").read_text())
+    options = application["spec"]["syncPolicy"]["syncOptions"]
+    assert "ServerSideApply=true" in options
+    assert not [option for option in options if option.startswith(("Replace", "Force"))]
+    assert "ignoreDifferences" not in application["spec"], "Git would lose its say on a field"
