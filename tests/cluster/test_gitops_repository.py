@@ -116,18 +116,34 @@ def test_a_run_that_is_pruned_and_comes_back_is_found_in_the_store(pipeline: Pip
     assert untouched(before, after, "tools", "chains", "envs", "base")
 
 
-def test_a_source_runs_what_is_downstream_and_a_revert_is_found_in_the_store(pipeline: Pipeline) -> None:
-    before, downstream = pipeline.runs(), ("tools", "chains", "base", "astra")
+def test_a_source_runs_what_is_downstream_unless_that_ignores_it_and_a_revert_is_found_in_the_store(pipeline: Pipeline) -> None:
+    before = pipeline.runs()
     pipeline.repository.edit("toolcorpus.yaml", "servers: 120", "servers: 121")
     pipeline.repository.commit("One more server")
+    check_source(pipeline, before, "tools", "chains")
+
+
+@pytest.mark.bench
+def test_a_source_runs_everything_downstream(pipeline: Pipeline) -> None:
+    pipeline.repository.edit("sftrun.yaml", "onInputChange: Ignore", "onInputChange: Finish")
+    pipeline.repository.commit("Follow the conversations")
+    before = pipeline.sync(base=0)
+    assert before["base"]["status"]["attempt"] == pipeline.first["base"]["status"]["attempt"], "the policy is not what is made"
+    pipeline.repository.edit("toolcorpus.yaml", "servers: 120", "servers: 121")
+    pipeline.repository.commit("One more server")
+    check_source(pipeline, before, "tools", "chains", "base", "astra")
+
+
+def check_source(pipeline: Pipeline, before: dict[str, Object], *downstream: str) -> None:
+    """Check a commit that changes these runs or their inputs, and its revert; nobody else's run is touched."""
+    rest = [name for name in RUNS if name not in downstream]
     changed = pipeline.sync(**dict.fromkeys(downstream, 1))
     assert reasons(changed, *downstream) == {"Finished"}
     assert all(changed[name]["status"]["artifact"] != before[name]["status"]["artifact"] for name in downstream)
-    assert {name: changed[name]["status"]["attempt"]["number"] - before[name]["status"]["attempt"]["number"] for name in downstream} == (
-        dict.fromkeys(downstream, 1)
-    ), "one attempt each, no more"
+    opened = {name: changed[name]["status"]["attempt"]["number"] - before[name]["status"]["attempt"]["number"] for name in downstream}
+    assert opened == dict.fromkeys(downstream, 1), "one attempt each, no more"
     pipeline.repository.revert()
     reverted = pipeline.sync(**dict.fromkeys(downstream, 1))
     assert reasons(reverted, *downstream) == {"UpToDate"}
     assert all(reverted[name]["status"]["artifact"] == pipeline.first[name]["status"]["artifact"] for name in downstream)
-    assert untouched(before, reverted, "envs")
+    assert untouched(before, reverted, *rest)
