@@ -47,16 +47,15 @@ class Recorder:
         """Keep a run, and ask the API server if it would take what each offered action makes of it."""
         self.seen[f"{state} {run['kind']}"] = recorded.lasting(run)
         for action in sorted(argo.offered(run, ACTIONS)):
-            told = self.send(argo.act(run, action, ACTIONS), "--dry-run=server")
+            told = self.send(run, argo.act(run, action, ACTIONS), "--dry-run=server")
             if told:
                 self.refused.append(f"{state} {run['kind']}, {action}: {told}")
         return run
 
-    def send(self, run: Object, *how: str) -> str:
-        """Put a changed run in the place of the old one; return what the API server has against it."""
-        done = self.team.plane.kubectl(
-            "-n", self.team.namespace, "replace", "--validate=strict", *how, "-f", "-", stdin=json.dumps(run), check=False
-        )
+    def send(self, old: Object, new: Object, *how: str) -> str:
+        """Change a run as an action would; return what the API server has against it."""
+        where = ["-n", self.team.namespace, "patch", old["kind"].lower(), old["metadata"]["name"], "--type=merge", *how]
+        done = self.team.plane.kubectl(*where, "-p", json.dumps(argo.merge_patch(old, new)), check=False)
         return "" if done.returncode == 0 else done.stderr
 
     def end_pods(self, name: str) -> None:
@@ -66,7 +65,8 @@ class Recorder:
 
     def act(self, name: str, action: str) -> None:
         """Do an action."""
-        assert self.send(argo.act(self.team.run(name), action, ACTIONS)) == ""
+        run = self.team.run(name)
+        assert self.send(run, argo.act(run, action, ACTIONS)) == ""
 
 
 def unseen(recorder: Recorder) -> None:

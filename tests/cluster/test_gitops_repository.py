@@ -13,7 +13,7 @@ from tests.gitops.repository import AGENT, Repository
 Object = dict[str, Any]
 RUNS = ("tools", "chains", "envs", "base", "astra")
 EVERY = ",".join(f"{names.plural}.astra.dev" for names in NAMES.values())
-SECONDS = 400
+SECONDS = 600
 
 
 class Pipeline:

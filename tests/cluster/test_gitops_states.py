@@ -7,8 +7,8 @@ import json
 import os
 
 from astra_jobs.api.artifact import KINDS
-from tests.cluster.gitops_story import ACTIONS, Recorder
-from tests.gitops import argo, recorded
+from tests.cluster.gitops_story import Recorder
+from tests.gitops import recorded
 
 
 def test_what_is_recorded_is_still_true(recorder: Recorder) -> None:
@@ -29,13 +29,11 @@ def test_the_api_server_takes_what_every_offered_action_makes(recorder: Recorder
 
 def test_it_would_say_no_to_what_no_action_may_make(recorder: Recorder) -> None:
     run = recorder.team.run("toolcorpus/tools")
-    told = recorder.send(run | {"spec": run["spec"] | {"rerun": 7}}, "--dry-run=server")
+    told = recorder.send(run, run | {"spec": run["spec"] | {"rerun": 7}}, "--dry-run=server")
     assert "spec.rerun" in told
 
 
-def test_a_rerun_makes_a_new_attempt_and_twice_in_a_second_is_twice(recorder: Recorder) -> None:
-    run = recorder.team.run("toolcorpus/tools")
-    again = argo.act(argo.act(run, "rerun", ACTIONS), "rerun", ACTIONS)
-    assert len({item["spec"]["rerun"] for item in (run, argo.act(run, "rerun", ACTIONS), again)}) >= 2
+def test_a_rerun_makes_a_new_attempt(recorder: Recorder) -> None:
+    assert recorder.team.run("toolcorpus/tools")["status"]["attempt"]["number"] == 1
     recorder.team.operator.start()
     recorder.team.wait("a second attempt", lambda: recorder.team.run("toolcorpus/tools")["status"]["attempt"]["number"] == 2)

@@ -50,6 +50,13 @@ def act(run: Object, action: str, data: dict[str, str]) -> Object:
     return _mended(_call(run, script), run)
 
 
+def merge_patch(old: Any, new: Any) -> Any:
+    """Return the patch that Argo CD sends for what an action has changed: null is for what is gone."""
+    changed = {key: item for key, item in new.items() if key not in old or old[key] != item}
+    both = {key: merge_patch(old[key], item) for key, item in changed.items() if isinstance(item, dict) and isinstance(old.get(key), dict)}
+    return {key: None for key in old if key not in new} | changed | both
+
+
 def _actions(run: Object, data: dict[str, str]) -> Object:
     return yaml.safe_load(data[f"resource.customizations.actions.astra.dev_{run['kind']}"])
 

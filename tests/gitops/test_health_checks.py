@@ -88,6 +88,7 @@ def test_actions_change_one_field_and_leave_a_valid_run(state: str) -> None:
         assert changed <= {field}
         assert {key: value for key, value in after.items() if key != "spec"} == {key: value for key, value in run.items() if key != "spec"}
         MODELS[run["kind"]].model_validate(after)
+        assert set(argo.merge_patch(run, after)) <= {"spec"}
     assert argo.act(run, "suspend", ACTIONS)["spec"]["suspend"] is True
     assert argo.act(run, "resume", ACTIONS)["spec"]["suspend"] is False
 
