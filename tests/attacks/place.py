@@ -16,6 +16,9 @@ from pathlib import Path
 
 from tests.attacks.scene import API, METADATA, TOKEN
 
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = frozenset({Path(sys.base_prefix), Path(sys.prefix), ROOT})
+"""Folders that whoever runs this project has to reach."""
 NOBODY = 65534
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFFLAGS, _UP = 0x8916, 0x891C, 0x8914, 0x1 | 0x40
 _PR_SET_DUMPABLE = 4
@@ -44,8 +47,9 @@ def furnish() -> None:
 
 
 def become_nobody(*folders: Path) -> None:
-    """Give up root for good, as a pod of the restricted level has; folders become nobody's, Python stays reachable."""
-    open_way(Path(sys.base_prefix))
+    """Give up root for good, as a pod of the restricted level has; folders become nobody's, Python and this project stay reachable."""
+    open_way(*NEEDED)
+    os.chdir(ROOT)
     for folder in (TOKEN.parent, *folders):
         os.chown(folder, NOBODY, NOBODY)
     os.setgroups([])
@@ -54,17 +58,18 @@ def become_nobody(*folders: Path) -> None:
     libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as of a process that was never anybody else
 
 
-def open_way(prefix: Path) -> None:
-    """Where the interpreter lies in a folder that is root's alone, show nothing but the interpreter there."""
-    closed = next((folder for folder in reversed(prefix.parents) if not folder.stat().st_mode & 0o001), None)
-    if closed is None:
-        return
-    aside = Path("/run/interpreter")
-    aside.mkdir()
-    _mount(str(prefix), str(aside), None, _BIND | _RECURSIVE)
-    _mount("none", str(closed), "tmpfs", 0, "mode=755")
-    prefix.mkdir(parents=True)
-    _mount(str(aside), str(prefix), None, _MOVE)
+def open_way(*wanted: Path) -> None:
+    """Where folders lie in one that is root's alone, show nothing but them there."""
+    closed = {folder: next((one for one in reversed(folder.parents) if not one.stat().st_mode & 0o001), None) for folder in wanted}
+    asides = {folder: Path(f"/run/aside-{number}") for number, folder in enumerate(folder for folder, one in closed.items() if one)}
+    for folder, aside in asides.items():
+        aside.mkdir()
+        _mount(str(folder), str(aside), None, _BIND | _RECURSIVE)
+    for one in {one for one in closed.values() if one}:
+        _mount("none", str(one), "tmpfs", 0, "mode=755")
+    for folder, aside in asides.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        _mount(str(aside), str(folder), None, _MOVE)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

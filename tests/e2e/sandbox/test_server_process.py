@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def become_nobody() -> None:
     assert libc.unshare(0x20000) == 0, "mounts of its own, so that an interpreter in root's home can be shown"
     assert libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
     assert libc.mount(b"none", b"/run", b"tmpfs", 0, b"mode=755") == 0
-    place.open_way(Path(sys.base_prefix))
+    place.open_way(*place.NEEDED)
     os.setgroups([])
     os.setresgid(65532, 65532, 65532)
     os.setresuid(65532, 65532, 65532)
