@@ -164,6 +164,7 @@ def test_the_operator_reads_every_setting() -> None:
         "runtimeClass": "kata",
         "networkPolicy": "Unenforced",
         "sandboxImage": "box:2",
+        "sandboxUsers": "Shared",
     }
     assert set(words) == {info.alias for info in TeamSettings.model_fields.values()} == set(DEFAULTS["settings"])
     told = settings("--set", ",".join(f"settings.{key}={word}" for key, word in words.items()))

@@ -36,6 +36,11 @@ class Settings(Values):
         _TEAM.network_policy, about="what the cluster's network does with the pool's NetworkPolicy, which is made in any case"
     )
     sandbox_image: Text = value(_TEAM.sandbox_image, about="image of the pool's pods", shown="the image of job pods")
+    sandbox_users: Literal["Own", "Shared"] = value(
+        _TEAM.sandbox_users,
+        about="users of a pool's sessions: one for each, in pods that start as root with three capabilities, or the pod's one user "
+        "without any right, which the Pod Security level restricted admits",
+    )
 
 
 class NamespaceValues(Values):
@@ -46,7 +51,10 @@ class NamespaceValues(Values):
         about="label the namespace for Pod Security and give its default service account no token; the first install then needs "
         "--take-ownership, and both stay when the release goes",
     )
-    enforce: Level = value("baseline", about="Pod Security level that pods must have; pools and PyTorchJobs of several ranks need baseline")
+    enforce: Level = value(
+        "baseline",
+        about="Pod Security level that pods must have; pools whose sandboxUsers is Own and PyTorchJobs of several ranks need baseline",
+    )
     warn: Level = value("restricted", about="Pod Security level below which people are warned")
     audit: Level = value("restricted", about="Pod Security level below which the audit log has a note")
     labels: Texts = value(dict, about="more labels of the namespace; astra.dev/least-isolation, say")
