@@ -9,6 +9,7 @@ time, hash order, floats, garbage, memory of earlier calls.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -116,8 +117,9 @@ class Player:
                 said = blake2b(f"{result.outcome} {result.text}".encode(), digest_size=TEXT)
                 rows.append(said.digest() + bytes.fromhex(result.state))
             if self.told.kill_every and session % self.told.kill_every == 0 and (pid := engine.pids().get(name)):
-                os.kill(pid, signal.SIGKILL)
-                self.killed += 1
+                with contextlib.suppress(ProcessLookupError):  # it has just made room for another, and nobody was told yet
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed += 1
         await engine.close(name)
         assert len(rows) == CALLS
         return b"".join(rows)

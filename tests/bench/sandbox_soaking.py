@@ -211,12 +211,12 @@ async def _tell(port: int, pid: int, told: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Soak a server of its own; print what was done and seen after each round."""
+    """Soak a server of its own; print what was done and seen after each round. What is not known here are options of the server."""
     parser = argparse.ArgumentParser()
     for name in ("rounds", "sessions", "calls"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    told = parser.parse_args()
-    with pinned_server(None, *SERVER) as (port, pid):
+    told, server = parser.parse_known_args()
+    with pinned_server(None, *SERVER, *server) as (port, pid):
         uvloop.run(_tell(port, pid, told))
 
 

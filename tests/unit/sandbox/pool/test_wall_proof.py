@@ -21,7 +21,7 @@ class Busy:
     """As much of an engine as the proof asks for; calls give what is listed, the last one for ever."""
 
     def __init__(self, *results: CallResult) -> None:
-        self.settings, self.results, self.calls = PoolSettings(), list(results), 0
+        self.settings, self.results, self.calls, self.variant = PoolSettings(), list(results), 0, "own"
 
     async def put(self, tools: Any) -> str:
         return "environment"
