@@ -35,6 +35,7 @@ def recorder(node: "NodeProcess", tmp_path_factory: pytest.TempPathFactory) -> I
     recorder = Recorder(Team(node, tmp_path_factory.mktemp("states"), "states"))
     try:
         with Scraper("operator", recorder.team.operator.page) as scraper:
+            recorder.look = scraper.look
             tell(recorder)
         recorder.samples = scraper.samples
         yield recorder

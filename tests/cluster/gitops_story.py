@@ -1,6 +1,7 @@
 """A story in which the real operator brings runs into every state that Argo CD and Flux have to tell apart; not a test itself."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from astra_operator.crdgen.names import NAMES
@@ -20,6 +21,8 @@ class Recorder:
 
     def __init__(self, team: Team) -> None:
         self.team = team
+        self.look: Callable[[], list[Sample]] = list
+        """Scrapes the operator's metrics now."""
         self.seen: dict[str, Object] = {}
         self.refused: list[str] = []
         self.samples: list[Sample] = []
@@ -42,6 +45,11 @@ class Recorder:
             return run if condition(run, kind)["reason"] == reason and current == seen else None
 
         return self.keep(state, self.team.wait(f"{name}: {kind} {reason}", there))
+
+    def told(self, condition: str) -> bool:
+        """Tell if the operator counts runs with a condition now."""
+        labels = {f'condition="{condition}"', 'status="True"'}
+        return any(value > 0 and all(label in name for label in labels) for name, value, _ in self.look() if name.startswith("astra_runs{"))
 
     def keep(self, state: str, run: Object) -> Object:
         """Keep a run, and ask the API server if it would take what each offered action makes of it."""
@@ -111,6 +119,7 @@ def over(recorder: Recorder) -> None:
     recorder.team.operator.stop()
     recorder.team.operator.start()
     recorder.until("succeeded and outdated", "toolcorpus/tools", "Outdated", "CodeChanged")
+    recorder.team.wait("its metrics say so", lambda: recorder.told("Outdated"))
     recorder.team.operator.stop()
     recorder.act("toolcorpus/tools", "rerun")
     recorder.act("toolcorpus/broken", "rerun")

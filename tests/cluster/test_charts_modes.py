@@ -73,6 +73,7 @@ def about(operator: OperatorProcess, team: ChartTeam) -> list[str]:
     return [line["message"] for line in operator.lines() if line.get("namespace") == team.namespace]
 
 
+@pytest.mark.bench  # a minute
 def test_every_namespace_is_served_also_those_that_come_later(plane: ControlPlane, runtime: None, tmp_path: Path) -> None:
     team = ChartTeam(plane)
     with released(plane, team, "Cluster") as release, team.playing():

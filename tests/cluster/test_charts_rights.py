@@ -63,6 +63,7 @@ def without(rule: Object, taken: tuple[str, str] | None) -> list[Object]:
     return rest + ([rule | {"resources": [taken[0]], "verbs": verbs}] if verbs else [])
 
 
+@pytest.mark.bench  # two minutes: each right is taken away
 def test_a_right_that_is_missing_is_named_and_keeps_nobody_else_waiting(plane: ControlPlane, runtime: None, tmp_path: Path) -> None:
     plane.require_own()
     whole = Short(plane, None)

@@ -30,12 +30,18 @@ class Scraper:
         self._over.set()
         self._thread.join(timeout=30)
 
+    def look(self) -> list[Sample]:
+        """Scrape now, beside what is done anyway; return what was told, which is nothing when nobody answers."""
+        try:
+            found = read(self._job, self._page(), time.time())
+        except (OSError, http.client.HTTPException):
+            return []  # it is not there yet, or is being started anew
+        self.samples += found
+        return found
+
     def _run(self) -> None:
         while not self._over.wait(EVERY):
-            try:
-                self.samples += read(self._job, self._page(), time.time())
-            except (OSError, http.client.HTTPException):
-                continue  # it is not there yet, or is being started anew
+            self.look()
 
 
 def read(job: str, page: str, moment: float) -> list[Sample]:

@@ -95,7 +95,9 @@ class PodPlayer:
         if end is None:
             self._run(pod)
             return
-        name = next(volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume)
+        name = next((volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume), None)
+        if name is None:  # no pod of a job
+            return
         config = self._plain.ask("GET", f"/api/v1/namespaces/{metadata['namespace']}/configmaps/{name}")
         if "data" not in config:
             return  # of an attempt that was removed
