@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.cluster.plane.plane import ControlPlane
     from tests.e2e.local.kit import Project
 
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # how fast a machine is decides about no test
 SHARED = os.environ.get("ASTRA_TEST_TINY", "")
 """Where one of two test runs side by side tells the other the digests of the tiny pipeline, which then runs once."""
 
