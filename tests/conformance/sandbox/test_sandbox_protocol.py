@@ -272,7 +272,7 @@ def test_nothing_of_this_process_is_inherited(run, monkeypatch, tmp_path):
         file.write("x")
         file.flush()
         code = (
-            "import os\ndef f():\n    names = []\n    for n in range(4, 4096):\n        try:\n"
+            "import os\ndef f():\n    names = []\n    for n in range(4, 1024):\n        try:\n"
             "            names.append(os.readlink(f'/proc/self/fd/{n}'))\n"
             "        except OSError:\n            pass\n    return [sorted(os.environ), names]\n"
         )
