@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from astra_jobs.api.v1alpha1.names import MountPath
 from astra_operator.chartgen.values import Chart, Free, Image, Namespace, ObjectName, OptionalName, Text, Texts, Values, value
 from astra_operator.settings import TeamSettings
 
@@ -15,7 +16,6 @@ OptionalAmount = Annotated[str, StringConstraints(pattern=r"^([0-9]+(\.[0-9]+)?(
 StoreUrl = Annotated[str, StringConstraints(pattern=r"^((s3://|file:///).+)?$", max_length=500)]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$", max_length=500)]
 ResourceName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*$", max_length=253)]
-MountPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][-._A-Za-z0-9]*)+$", max_length=200)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=50)]
 
 
