@@ -15,13 +15,13 @@ MOST = 512
 LONGEST = 1024
 """Longest head that is kept, bytes."""
 END = b"\r\n\r\n"
+POST = b"POST"
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What a head came to; ``length`` is that of the body, bytes."""
 
-    method: bytes
     route: Route | None
     form: Any
     answer_form: Any
@@ -29,7 +29,7 @@ class Accepted:
 
     def exchange(self, waiter: Waiter, body: bytes) -> Exchange:
         """Return a whole request with this head."""
-        made = Exchange(waiter, self.method, self.route)
+        made = Exchange(waiter, POST, self.route)
         made.form, made.answer_form, made.body = self.form, self.answer_form, body
         return made
 
@@ -49,7 +49,7 @@ class Heads:
     def learn(self, data: bytes, length: int, exchange: Exchange) -> None:
         """Keep the head of a request that was parsed from bytes that began at a boundary, if they were exactly this one."""
         end = data.find(END) + len(END)
-        if exchange.method == b"POST" and not exchange.argument and length >= 0 and len(data) == end + length and end <= LONGEST:
+        if exchange.method == POST and not exchange.argument and length >= 0 and len(data) == end + length and end <= LONGEST:
             if len(self._known) >= MOST:
                 self._known.clear()
-            self._known[data[:end]] = Accepted(exchange.method, exchange.route, exchange.form, exchange.answer_form, length)
+            self._known[data[:end]] = Accepted(exchange.route, exchange.form, exchange.answer_form, length)
