@@ -1,7 +1,7 @@
 """Every value of a chart, from its model: other good values, which must change what is rendered, and wrong ones, which must be refused."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,3 +59,17 @@ def wrong_value(info: FieldInfo) -> Any:
     bare = unwrap(info.annotation)
     texts = bare is str or typing.get_origin(bare) is typing.Literal
     return 7 if texts else "wrong"
+
+
+def all_wrong(paths: Iterable[tuple[Path, FieldInfo, Any]]) -> dict[str, Any]:
+    """Return values of which each is of a type that its field has not."""
+    values: dict[str, Any] = {}
+    for path, info, _ in paths:
+        values = set_at(values, path, wrong_value(info))
+    return values
+
+
+def unnamed(paths: Iterable[tuple[Path, FieldInfo, Any]], said: str) -> list[Path]:
+    """Return the values that no line of what helm said names."""
+    lines = [line.strip() for line in said.splitlines()]
+    return [path for path, _, _ in paths if not any(line.startswith(f"- at '/{'/'.join(path)}'") for line in lines)]
