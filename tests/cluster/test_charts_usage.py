@@ -57,7 +57,7 @@ def used(events: Iterable[Object]) -> set[Right]:
     for event in events:
         reference, user = event.get("objectRef"), event["user"].get("username", "")
         mine = user.startswith("system:serviceaccount:") and user.endswith(f":{RELEASE}")
-        asked = reference and reference["resource"] != "selfsubjectaccessreviews"  # which everybody may make
+        asked = reference and not reference["resource"].startswith("selfsubject")  # what it may do itself everybody may ask
         if mine and asked and event["responseStatus"].get("code") != 403:
             resource = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
             found.add((reference.get("apiGroup", ""), resource, event["verb"]))
