@@ -1,25 +1,34 @@
 #!/bin/bash
-# Everything that decides if main is green, in two lanes side by side: tests of a control plane mostly wait, the others mostly
-# compute; what runs beside the control plane's is chosen so that both lanes end at about the same time. The control plane's lane is printed when it has ended; when the other fails first, it is not waited for.
+# Everything that decides if main is green, in three lanes side by side: tests of a control plane mostly wait, others mostly compute. What
+# is in which lane is chosen so that they end at about the same time. The two behind, which have a control plane each, are printed when
+# they have ended; when a lane fails, those behind it are not waited for.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 tests() { .venv/bin/python -m pytest -m "not bench" --durations=25 --durations-min=5 "$@"; }
 
-log=$(mktemp)
-export ASTRA_TEST_TINY=$log.tiny  # the lane in front runs the tiny pipeline on this machine and tells the other what came of it
-set -m  # the lane gets a process group of its own, so that it can be ended with all it started
-beside=(tests/cluster tests/conformance/cluster tests/reconcile tests/e2e/rl tests/e2e/chains)
-tests -p no:cacheprovider --color=yes "${beside[@]}" >"$log" 2>&1 &
-lane=$!
-set +m
-trap 'kill -TERM -- -$lane 2>/dev/null; rm -f "$log" "$log.tiny"' EXIT
+work=$(mktemp -d)
+export ASTRA_TEST_TINY=$work/tiny  # the lane in front runs the tiny pipeline on this machine and tells the others what came of it
+faults=(tests/cluster/test_faults_*.py tests/cluster/test_schema_*.py tests/conformance/cluster tests/reconcile tests/e2e/rl tests/e2e/chains)
+declare -A behind  # the process groups of the lanes behind
+trap 'for lane in "${behind[@]}"; do kill -TERM -- "-$lane" 2>/dev/null; done; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
+lane() {  # a lane gets a process group of its own, so that it can be ended with all it started
+  set -m
+  tests -p no:cacheprovider --color=yes "${@:2}" >"$work/$1" 2>&1 &
+  behind[$1]=$!
+  set +m
+}
+lane cluster tests/cluster "${faults[@]/#/--ignore=}"
+lane faults "${faults[@]}"
+
 tools/check.sh || exit 1
-tests --ignore tests/unit "${beside[@]/#/--ignore=}" || exit 1
-echo "waiting for the tests of the control plane; the last line so far: $(tail -n 1 "$log")"
-wait "$lane"
-code=$?
-cat "$log"
-exit "$code"
+tests --ignore tests/unit --ignore tests/cluster "${faults[@]/#/--ignore=}" || exit 1
+for name in faults cluster; do
+  echo "waiting for the tests of the lane \"$name\"; the last line so far: $(tail -n 1 "$work/$name")"
+  wait "${behind[$name]}"
+  code=$?
+  cat "$work/$name"
+  ((code == 0)) || exit "$code"
+done

@@ -57,7 +57,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", optional=True),
 )
 
-# Written and never read: neither listed nor watched nor got.
-UNREAD: tuple[Resource, ...] = (Resource("", "v1", "secrets", "Secret"),)
+# One of base.UNREAD: neither listed nor watched nor got.
+_SECRETS = Resource("", "v1", "secrets", "Secret")
 
-RESOURCE_OF: dict[str, Resource] = {resource.kind: resource for resource in (*RESOURCES, *UNREAD)}
+RESOURCE_OF: dict[str, Resource] = {resource.kind: resource for resource in (*RESOURCES, _SECRETS)}
