@@ -9,7 +9,7 @@ tests() { .venv/bin/python -m pytest -m "not bench" --durations=25 --durations-m
 
 work=$(mktemp -d)
 export ASTRA_TEST_TINY=$work/tiny  # the lane in front runs the tiny pipeline on this machine and tells the others what came of it
-faults=(tests/cluster/test_faults_*.py tests/cluster/test_schema_*.py tests/conformance/cluster tests/reconcile tests/e2e/rl tests/e2e/chains)
+faults=(tests/cluster/test_{faults,lives,schema}_*.py tests/conformance/cluster tests/reconcile tests/attacks tests/e2e/{rl,chains})
 declare -A behind  # the process groups of the lanes behind
 trap 'for lane in "${behind[@]}"; do kill -TERM -- "-$lane" 2>/dev/null; done; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import yaml  # kubernetes brings it
 
-from tests.charts.helm import CHARTS, RELEASE, Object, helm
+from tests.charts.helm import CHARTS, RELEASE, Object, helm, render
 from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.plane import tools
 from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.releases import ChartTeam, Release
 
 JOB = "tools-corpus-1-collect-0"
 CRD = "toolcorpora.astra.dev"
+MONITORING = ("servicemonitors", "prometheusrules")
 EXAMPLES = sorted((CHARTS / RELEASE / "examples").glob("*.yaml"))
 
 
@@ -144,6 +146,27 @@ def test_the_api_server_takes_every_example(plane: ControlPlane, file: Path) -> 
     text = helm("template", RELEASE, str(CHARTS / RELEASE), "--namespace", namespace, "--values", str(file)).stdout
     said = plane.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text).stdout
     assert said.count("serverside-applied (server dry run)") == text.count("\nkind: ")
+
+
+def test_the_prometheus_operators_kinds_take_what_monitoring_switches_on(plane: ControlPlane) -> None:
+    plane.require_own()
+    kinds = tools.ensure("prometheus-operator") / "manifests" / "example" / "prometheus-operator-crd"
+    plane.kubectl("apply", "--server-side", "-f", str(kinds))
+    plane.wait_for_crds()
+    release = Release(plane, plane.namespace("monitored"))
+    switches = "--set=serviceMonitor.enabled=true,prometheusRule.enabled=true"
+    release.install(switches)
+    made = {kind: json.loads(plane.kubectl("-n", release.namespace, "get", kind, "-o", "json").stdout)["items"] for kind in MONITORING}
+    (monitor,), (rules,) = made.values()
+    rendered = {item["kind"]: item.get("spec") for item in render(RELEASE, switches, namespace=release.namespace)}
+    assert (monitor["spec"], rules["spec"]) == (rendered["ServiceMonitor"], rendered["PrometheusRule"]), "nothing is pruned"
+    wrong = rules | {"metadata": {"name": "wrong", "namespace": release.namespace}}
+    wrong["spec"]["groups"][0]["rules"][0]["expression"] = wrong["spec"]["groups"][0]["rules"][0].pop("expr")
+    refusal = plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(wrong), check=False).stderr
+    assert 'unknown field "spec.groups[0].rules[0].expression"' in refusal
+    release.helm("uninstall")
+    for kind in MONITORING:
+        assert plane.kubectl("-n", release.namespace, "get", kind, "-o", "name").stdout == ""
 
 
 def test_its_pod_is_admitted_under_restricted_pod_security_and_can_be_drained(plane: ControlPlane) -> None:

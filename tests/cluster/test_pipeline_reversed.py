@@ -53,8 +53,16 @@ def test_the_trainings_were_pytorch_jobs_whose_pods_the_training_operator_made(f
     jobs = Counter(pod["metadata"]["labels"]["training.kubeflow.org/job-name"] for pod in made)
     assert jobs == {"base-sft-1-train-0": 2, "astra-rl-1-train-0": 2}
     assert {field["manager"] for pod in made for field in pod["metadata"]["managedFields"] if "subresource" not in field} <= MAKERS
-    states = [box["state"] for _, pod in finished[1] for box in pod["status"].get("containerStatuses", [])]
-    assert {state["terminated"]["exitCode"] for state in states if "terminated" in state} == {0}
+    assert ended(finished[1], "master") == {0}
+    # The training operator removes what still runs once the master has succeeded (cleanPodPolicy), a worker on its way out too.
+    assert ended(finished[1], "worker") <= {0, 143}
+
+
+def ended(events: list[Any], role: str) -> set[int]:
+    """Return the exit codes that the pods of a role were seen to end with."""
+    pods = [pod for _, pod in events if pod["metadata"]["labels"]["training.kubeflow.org/replica-type"] == role]
+    states = [box["state"] for pod in pods for box in pod["status"].get("containerStatuses", [])]
+    return {state["terminated"]["exitCode"] for state in states if "terminated" in state}
 
 
 def test_artifacts_are_those_of_a_laptop(team: Team, laptop_digests: dict[str, str]) -> None:

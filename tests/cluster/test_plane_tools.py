@@ -130,6 +130,7 @@ def test_every_sum_is_committed_and_the_pins_are_those_that_run(go):
         "kueue": "sigs.k8s.io/kueue v0.19.2",
         "kwok": "sigs.k8s.io/kwok v0.7.0",
         "helm": "helm.sh/helm/v4 v4.3.1",
+        "prometheus-operator": "github.com/prometheus-operator/prometheus-operator v0.92.1",
     }
     assert pins.keys() == tools.TOOLS.keys()
     for name, pin in pins.items():

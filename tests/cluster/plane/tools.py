@@ -7,6 +7,7 @@ Go itself is never downloaded: the one on PATH is used, or the one that ASTRA_GO
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ class Tool:
     """One Go module under tests/cluster/tools and what is made from it."""
 
     name: str
-    package: str
+    package: str  # empty: only the module's files are wanted
     programs: tuple[str, ...]
     minutes: float  # of a cold build on two slow cores, for the progress line
     ldflags: str = "-s -w"
@@ -87,6 +88,17 @@ TOOLS = {
             files=("kustomize/stage/*/fast/*.yaml",),
         ),
         Tool("helm", "helm.sh/helm/v4/cmd/helm", ("helm",), 3),
+        Tool(
+            "prometheus-operator",
+            "",
+            (),
+            0,
+            module="github.com/prometheus-operator/prometheus-operator",
+            files=(
+                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+                "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            ),
+        ),
     )
 }
 
@@ -182,16 +194,18 @@ def _lock(path: Path, wait: Callable[[], None]) -> Iterator[None]:
 def _build(tool: Tool, place: Path, say: Say) -> None:
     for left in place.parent.glob(f"{place.name}.part-*"):  # of a killed build: the lock is ours, so nobody works there
         shutil.rmtree(left)
-    say(f"tools: building {tool.name} from source, once; about {tool.minutes:g} minutes on two cores")
+    if tool.package:
+        say(f"tools: building {tool.name} from source, once; about {tool.minutes:g} minutes on two cores")
     work = Path(tempfile.mkdtemp(prefix=f"{place.name}.part-", dir=place.parent))
     started = time.monotonic()
-    _compile(tool, work, say)
+    if tool.package:
+        _compile(tool, work, say)
     for name in tool.programs[1:]:
         (work / name).symlink_to(tool.programs[0])
     if tool.files:
         _copy_manifests(tool, work)
     os.rename(work, place)
-    say(f"tools: built {tool.name} in {time.monotonic() - started:.0f} s")
+    say(f"tools: {'built' if tool.package else 'fetched'} {tool.name} in {time.monotonic() - started:.0f} s")
 
 
 def _compile(tool: Tool, work: Path, say: Say) -> None:
@@ -216,9 +230,11 @@ def _compile(tool: Tool, work: Path, say: Say) -> None:
 
 def _copy_manifests(tool: Tool, work: Path) -> None:
     go = find_go()
-    command = [go.path, "list", "-m", "-f", "{{.Dir}}", tool.module]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, env=go.environment(tool), cwd=MODULES / tool.name)
-    source = Path(listed.stdout.strip())
+    command = [go.path, "mod", "download", "-json", tool.module]
+    asked = subprocess.run(command, capture_output=True, text=True, env=go.environment(tool), cwd=MODULES / tool.name)
+    if asked.returncode != 0:
+        raise ToolError(f"tools: {tool.module} could not be fetched: {asked.stderr.strip() or json.loads(asked.stdout)['Error']}")
+    source = Path(json.loads(asked.stdout)["Dir"])
     for pattern in tool.files:
         found = sorted(source.glob(pattern))
         if not found:

@@ -37,6 +37,7 @@ def test_filters_drop_what_was_planted_for_them(undisturbed: Project, name: str,
     assert [(row["filter"], row["planted"], row["plantedDropped"]) for row in funnel if row["planted"] != row["plantedDropped"]] == []
 
 
+@pytest.mark.bench  # for its length: each of the three kills has a test of its own, of a kind alone
 def test_killed_at_three_seeded_moments_it_ends_the_same(tiny: tuple[Project, dict[str, str]], tmp_path: Path) -> None:
     project, draw = Project(tmp_path, TINY), random.Random(SEED)
     for stage in KILLED_IN:
