@@ -24,8 +24,12 @@ class Team:
     def __init__(self, node: NodeProcess, folder: Path, prefix: str) -> None:
         self.node, self.plane = node, node.plane
         self.namespace = node.namespace(prefix)
+        self.operator = self.employ(folder)
+
+    def employ(self, folder: Path) -> OperatorProcess:
+        """Give the operator its rights here, and return it."""
         self.plane.apply(*rights(self.namespace))
-        self.operator = OperatorProcess(self.plane.user_kubeconfig(IDENTITY), [self.namespace], folder, ASTRA_WORKERS="2")
+        return OperatorProcess(self.plane.user_kubeconfig(IDENTITY), [self.namespace], folder, ASTRA_WORKERS="2")
 
     def __enter__(self) -> Self:
         self.operator.start()

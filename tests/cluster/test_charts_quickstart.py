@@ -1,0 +1,64 @@
+"""The quickstart under a token of the service account that each mode of the operator's chart makes: real pods, real trainings."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.node_process import NodeProcess
+from tests.cluster.node_team import Team, condition
+from tests.cluster.operator_process import ROOT, OperatorProcess
+from tests.cluster.releases import Release
+
+FILES = [ROOT / "manifests" / "quickstart" / f"{kind}.yaml" for kind in ("toolcorpus", "chainsynthesis", "envsynthesis", "sftrun", "rlrun")]
+RUNS = ("toolcorpus/tools", "chainsynthesis/chains", "envsynthesis/envs", "sftrun/base", "rlrun/astra")
+MODES = ("Namespace", "Namespaces", "Cluster")
+
+
+class ReleasedTeam(Team):
+    """A team whose operator has a token of a release's service account, and no other rights."""
+
+    def __init__(self, node: NodeProcess, folder: Path, mode: str) -> None:
+        self.mode = mode
+        super().__init__(node, folder, "quickstart")
+
+    def employ(self, folder: Path) -> OperatorProcess:
+        """Release the operator's chart in the mode, for this namespace."""
+        self.release = Release(self.plane, self.namespace if self.mode == "Namespace" else self.plane.namespace("system"))
+        listed = [f"--set=scope.namespaces={{{self.namespace}}}"] if self.mode == "Namespaces" else []
+        self.release.install(f"--set=scope.mode={self.mode}", *listed)
+        return self.release.operator(folder, ASTRA_WORKERS="2")
+
+    def refusals(self, mark: int) -> list[str]:
+        """Return what the operator asked for anywhere since then, and was not given."""
+        calls = [event for event in self.plane.audit(mark) if event["user"].get("username") == self.release.account]
+        assert calls, "it has asked for nothing at all"
+        return [f"{event['verb']} {event['requestURI']}" for event in calls if event["responseStatus"]["code"] == 403]
+
+
+@pytest.fixture
+def released(node: NodeProcess, tmp_path: Path) -> Iterator[Callable[[str], ReleasedTeam]]:
+    """Makes a team by the mode of its operator's release, which goes when the test ends."""
+    made: list[ReleasedTeam] = []
+
+    def make(mode: str) -> ReleasedTeam:
+        made.append(ReleasedTeam(node, tmp_path, mode))
+        return made[-1]
+
+    yield make
+    for team in made:
+        team.release.helm("uninstall")
+
+
+@pytest.mark.bench  # minutes a mode
+@pytest.mark.parametrize("mode", MODES)
+def test_the_quickstart_succeeds_with_the_rights_of_the_mode(released: Callable[[str], ReleasedTeam], mode: str) -> None:
+    team = released(mode)
+    mark = team.plane.audit_mark()
+    with team:
+        for file in FILES:
+            team.apply(file.read_text())
+        team.succeeded(*RUNS, seconds=1800)
+        runs = [team.run(name) for name in RUNS]
+        assert {condition(run, "Succeeded")["reason"] for run in runs} == {"Finished"}
+        assert team.refusals(mark) == []
