@@ -27,8 +27,9 @@ number = int(sys.argv[1])
 if number != session.SOCKET:
     os.dup2(number, session.SOCKET)
     os.close(number)
-settings = {"walls": walls, "output": 1 << 20, "seconds": 60.0, "filter": seccomp.program(walls, zygote=False)}
+settings = {"walls": walls, "output": 1 << 20, "seconds": 60.0, "filter": seccomp.Filter(seccomp.program(walls, zygote=False))}
 codes = {name: compile(source, name, "exec") for name, source in json.loads(sys.argv[2]).items()}
+session.quiet()
 session.main(settings, codes, Clock(0.0))
 """
 SILENCE = 1.0

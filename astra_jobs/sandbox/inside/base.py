@@ -24,7 +24,7 @@ import sys  # noqa: E402
 import warnings  # noqa: E402
 from typing import Any  # noqa: E402
 
-from astra_jobs.sandbox.inside import environment, identity, limits, seccomp  # noqa: E402
+from astra_jobs.sandbox.inside import environment, identity, limits, rehearsal, seccomp  # noqa: E402
 from astra_jobs.sandbox.inside.clock import Chance, Clock  # noqa: E402
 from astra_jobs.sandbox.inside.forker import Forker, address_space  # noqa: E402
 from astra_jobs.sandbox.inside.frames import FAILED, HELLO  # noqa: E402
@@ -79,6 +79,7 @@ def main() -> None:
         base.send(FAILED, 0, error.errno or 0)
         return
     size = address_space()
+    rehearsal.rehearse(settings, chance)
     gc.collect()
     gc.freeze()
     base.send(HELLO, 0, size)
@@ -87,11 +88,11 @@ def main() -> None:
 
 def lower(settings: dict[str, Any]) -> None:
     """Give up rights for good; OSError where the system has no such filter."""
-    settings["filter"] = seccomp.program(settings["walls"], zygote=False)
+    settings["filter"] = seccomp.Filter(seccomp.program(settings["walls"], zygote=False))
     limits.adopt()
     if settings["walls"]["privileges"]:
         limits.bound_capabilities()
-    seccomp.install(seccomp.program(settings["walls"], zygote=True))
+    seccomp.Filter(seccomp.program(settings["walls"], zygote=True)).install()
     if settings["walls"]["dumpable"]:
         limits.hide()
 

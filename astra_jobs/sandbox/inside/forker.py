@@ -8,11 +8,14 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 
 from astra_jobs.sandbox.inside.frames import CONTROL, EXITED, KILL, ORPHAN, SPAWN, STARTED
 from astra_jobs.sandbox.inside.identity import GETPID
 
 MOST_DESCRIPTORS = 2
+# The plain call with 0 for the default action: the module's own looks up and makes members of enumerations, 50 pages a child.
+_SIGNAL: Callable[[int, int], object] = signal._signal.signal  # type: ignore[attr-defined]
 
 
 def address_space() -> int:
@@ -55,7 +58,7 @@ class Forker:
             code = 70
             try:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _SIGNAL(signal.SIGCHLD, 0)
                 self.child(value, user, descriptors)
                 code = 0
             finally:

@@ -17,6 +17,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER =
 _CAPABILITY_VERSION = 0x20080522
 _KEPT = frozenset({5, 6, 7})
 """CAP_KILL, CAP_SETGID, CAP_SETUID: what zygotes need for sessions with a user of their own."""
+_HEADER, _SETS = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
 DESCRIPTORS = 16
 STACK = 8 << 20
 LIFETIME = 3600
@@ -50,11 +51,11 @@ def bound_capabilities() -> None:
 
 def keep_capabilities(kept: frozenset[int]) -> None:
     """Drop all capabilities of this process but these."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    now = (ctypes.c_uint32 * 6)()
+    header = _HEADER(_CAPABILITY_VERSION, 0)
+    now = _SETS()
     if LIBC.capget(header, now) == 0:
         mask = sum(1 << number for number in kept)
-        wanted = (ctypes.c_uint32 * 6)(now[0] & mask, now[1] & mask, 0, 0, 0, 0)
+        wanted = _SETS(now[0] & mask, now[1] & mask, 0, 0, 0, 0)
         LIBC.capset(header, wanted)
 
 

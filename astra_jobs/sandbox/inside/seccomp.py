@@ -143,11 +143,17 @@ def _narrow(made: _Program, walls: Mapping[str, bool]) -> None:
         made.unknown("openat2")
 
 
-def install(code: bytes) -> None:
-    """Put a filter on this process for good, and take the way to new privileges; OSError where the system refuses."""
-    if LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
-    holder = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("@HP", len(code) // 8, ctypes.addressof(holder))
-    if LIBC.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.c_char_p(header), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_SECCOMP")
+class Filter:
+    """A program laid out as the kernel takes it; made before forks, so that a child only has to hand it over."""
+
+    def __init__(self, code: bytes) -> None:
+        self._program = ctypes.create_string_buffer(code, len(code))
+        header = struct.pack("@HP", len(code) // 8, ctypes.addressof(self._program))
+        self._header = ctypes.create_string_buffer(header, len(header))
+
+    def install(self) -> None:
+        """Put it on this process for good, and take the way to new privileges; OSError where the system refuses."""
+        if LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
+        if LIBC.prctl(_PR_SET_SECCOMP, _FILTER, self._header, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "PR_SET_SECCOMP")

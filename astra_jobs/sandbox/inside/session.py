@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-from astra_jobs.sandbox.inside import seccomp
 from astra_jobs.sandbox.inside.clock import CPU, MONOTONIC, Clock
 from astra_jobs.sandbox.inside.encode import Unfit, check, describe, encode
 from astra_jobs.sandbox.inside.frames import EXPIRED, LIMIT_MEMORY, LIMIT_OUTPUT, OK, REPLY, REQUEST, TOOL_ERROR
@@ -25,7 +24,7 @@ DIGITS = 4300
 COLLECT = 64
 """Calls between two collections of garbage."""
 _CHUNK = 1 << 16
-_SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 Answer = tuple[int, bytes]
 
@@ -133,20 +132,20 @@ def _before(walls: Mapping[str, bool]) -> tuple[tuple[Callable[[int], Any], int]
     return ((sys.setrecursionlimit, RECURSION), (sys.set_int_max_str_digits, DIGITS)) if walls["recursion"] else ()
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Let everything that tools print go nowhere."""
     nowhere: Any = Nowhere()
     sys.stdin = sys.stdout = sys.stderr = sys.__stdin__ = sys.__stdout__ = sys.__stderr__ = nowhere  # type: ignore[misc]
 
 
 def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock: Clock) -> None:
-    """Serve one session on its socket."""
-    _quiet()
+    """Serve one session on its socket; the base zygote has been made quiet."""
     tools = Tools(settings, codes)
     before, timer, collect, quick = _before(settings["walls"]), signal.setitimer, gc.collect, gc.disable
     profile, seconds = signal.ITIMER_PROF, settings["seconds"] if settings["walls"]["cpu"] else 0.0
-    scan, cpu, monotonic, head, unpack = _SCAN, CPU, MONOTONIC, REQUEST.size, REQUEST.unpack_from
+    scan, cpu, monotonic, head, unpack = SCAN, CPU, MONOTONIC, REQUEST.size, REQUEST.unpack_from
     buffer, calls, refused = b"", 0, -1
-    seccomp.install(settings["filter"])
+    settings["filter"].install()
     while True:
         while len(buffer) < head:
             buffer = _read(buffer)
