@@ -11,7 +11,7 @@ CONTROL = struct.Struct("!cQqq")
 REQUEST = struct.Struct("!IIId")
 """Length of the body, number, turn (calls of a turn are refused after one that expired), deadline or 0 (CLOCK_MONOTONIC)."""
 REPLY = struct.Struct("!IIBI")
-"""Length of the text in bytes, number, outcome code, CPU microseconds."""
+"""Length of the text in bytes, number, outcome code, CPU microseconds since the reply before it."""
 
 SPAWN, KILL, ORPHAN = b"S", b"K", b"O"
 """To a zygote: fork on the descriptors that come along; kill by number; kill an adopted process by id (value)."""
