@@ -40,7 +40,7 @@ def no_overlap(events: list[tuple[str, dict[str, Any]]], old: str, new: str) -> 
     assert there == gone
 
 
-@pytest.mark.parametrize(("name", "rank"), [("worker-shot", 1), ("master-shot", 0)])
+@pytest.mark.parametrize(("name", "rank"), [("worker-shot", 1), pytest.param("master-shot", 0, marks=pytest.mark.bench)])
 def test_a_killed_rank_costs_one_restart_and_nothing_else(team: Team, undisturbed: dict[str, Any], name: str, rank: int) -> None:
     of_run = f"-lastra.dev/run={name}"
     with Watch(team, "pods", of_run) as pods, Watch(team, "pytorchjobs", of_run) as jobs:

@@ -124,7 +124,7 @@ class LivesUnderFaults(Lives):
 
 
 def test_random_lives_end_well_whatever_the_operator_went_through() -> None:
-    lead(LivesUnderFaults, lives=250, steps=40)
+    lead(LivesUnderFaults, lives=120, steps=40)
 
 
 @pytest.mark.bench

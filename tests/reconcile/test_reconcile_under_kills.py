@@ -84,7 +84,7 @@ class LivesUnderKills(Lives):
 
 
 def test_random_lives_end_well() -> None:
-    lead(LivesUnderKills, lives=200, steps=25)
+    lead(LivesUnderKills, lives=100, steps=25)
 
 
 @pytest.mark.bench

@@ -110,11 +110,11 @@ class PoolsUnderFaults(Pools, LivesUnderFaults):
 
 
 def test_random_lives_with_pools_end_well() -> None:
-    lead(PoolsUnderKills, lives=60, steps=25)
+    lead(PoolsUnderKills, lives=40, steps=25)
 
 
 def test_random_lives_with_pools_end_well_under_faults() -> None:
-    lead(PoolsUnderFaults, lives=80, steps=40)
+    lead(PoolsUnderFaults, lives=40, steps=40)
 
 
 @pytest.mark.bench

@@ -13,7 +13,7 @@ from tests.e2e.local.kit import Project, until
 
 HERE = Path(__file__).parent
 PIPELINE = HERE / "synthesis" / "pipeline.yaml"
-SEEDS = (1, 2, 3)
+SEEDS = (1, pytest.param(2, marks=pytest.mark.bench), pytest.param(3, marks=pytest.mark.bench))
 
 
 @pytest.fixture(scope="module")
