@@ -40,7 +40,7 @@ def collect(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -
 def _gather(spec: ToolCorpusSpec, ctx: JobContext, total: int) -> list[RawServer]:
     """Return the servers of all sources in the spec's order; real ones are read first, side by side."""
     real = [(index, source.name, source.mcp) for index, source in enumerate(spec.sources) if source.mcp is not None]
-    found = {server.name: [server] for server in collect_mcp(real, ctx.scratch)}
+    found = {server.name: [server] for server in collect_mcp(real, ctx.scratch, ctx.should_stop)}
     for number, source in enumerate(_procedural(spec), start=len(real)):
         ctx.progress.update(number, total, f"generating {source.name}")
         assert source.procedural is not None, "chosen by that"

@@ -66,9 +66,8 @@ class Recorder:
         done = self.team.plane.kubectl(*where, "-p", json.dumps(argo.merge_patch(old, new)), check=False)
         return "" if done.returncode == 0 else done.stderr
 
-    def end_pods(self, name: str) -> None:
-        """Let the pods of a run, which wait for a server that never answers, go at once."""
-        self.team.kubectl("delete", "pods", "-l", f"astra.dev/run={name}", "--grace-period=1", "--wait=false")
+    def without_pods(self, name: str) -> None:
+        """Wait until the pods of a run have ended, though a server keeps them waiting."""
         self.team.wait("its pods are gone", lambda: not self.team.objects("pods", "-l", f"astra.dev/run={name}"))
 
     def act(self, name: str, action: str) -> None:
@@ -98,11 +97,11 @@ def alive(recorder: Recorder) -> None:
     recorder.team.wait("the slow run has a pod", lambda: recorder.team.pods("slow"))
     recorder.act("toolcorpus/slow", "suspend")
     recorder.until("suspended midway", "toolcorpus/slow", "Succeeded", "Suspended")
-    recorder.end_pods("slow")
+    recorder.without_pods("slow")
     recorder.act("toolcorpus/slow", "resume")
     recorder.team.wait("it runs again", lambda: recorder.team.pods("slow"))
     recorder.team.kubectl("delete", "toolcorpus", "slow", "--wait=true")
-    recorder.end_pods("slow")
+    recorder.without_pods("slow")
     recorder.until("waiting for capacity", "toolcorpus/big", "Reconciling", "WaitingForCapacity")
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from astra_jobs.api.errors import BadInput
+from astra_jobs.api.errors import BadInput, Preempted
+from astra_jobs.api.v1alpha1.corpus import McpSource
 from astra_jobs.mcp.client import Listing, list_tools
 from astra_jobs.mcp.process import resolve
+from astra_jobs.toolcorpus.sources.mcp import collect_mcp
 
 SERVER = str(Path(__file__).parent / "misbehaving_server.py")
 WHERE = "sources[3].mcp.command"
@@ -96,6 +98,17 @@ asyncio.run(list_tools(command, 600, "", Path({str(tmp_path)!r})))
     client.kill()
     client.wait()
     assert all_gone(tmp_path)
+
+
+def test_a_job_that_is_told_to_stop_waits_for_no_server(tmp_path: Path) -> None:
+    note = tmp_path / "note.json"
+    command = [sys.executable, SERVER, "silent-list", str(note)]
+    source = McpSource.model_validate({"command": command, "timeoutSeconds": 600})
+    quick = McpSource.model_validate({"command": ["mcp-server-time"]})
+    with pytest.raises(Preempted, match="stopped while tool servers were read"):
+        collect_mcp([(0, "slow", source), (1, "quick", quick)], tmp_path, lambda: note.exists() and note.read_text() != "")
+    assert all_gone(tmp_path)
+    assert [server.name for server in collect_mcp([(1, "quick", quick)], tmp_path, lambda: False)] == ["quick"], "control"
 
 
 FAILURES = [
