@@ -10,7 +10,9 @@ tests() { nice -n "${polite:-5}" .venv/bin/python -m pytest -m "not bench" --dur
 
 work=$(mktemp -d)
 export ASTRA_TEST_TINY=$work/tiny  # the lane in front runs the tiny pipeline on this machine and tells the others what came of it
-faults=(tests/cluster/test_{faults,lives,schema}_*.py tests/conformance/cluster tests/reconcile tests/attacks tests/e2e/{rl,chains})
+faults=(tests/cluster/test_{faults,lives,schema}_*.py tests/conformance/cluster tests/reconcile tests/attacks tests/e2e/{chains,envs,rl}
+  tests/e2e/local/test_bad_input.py)
+cluster=(tests/cluster tests/conformance/{generation,mcp,sandbox,store})
 declare -A behind  # the process groups of the lanes behind
 trap 'for lane in "${behind[@]}"; do kill -TERM -- "-$lane" 2>/dev/null; done; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -21,11 +23,11 @@ lane() {  # a lane gets a process group of its own, so that it can be ended with
   behind[$1]=$!
   set +m
 }
-polite=0 lane cluster tests/cluster "${faults[@]/#/--ignore=}"
+polite=0 lane cluster "${cluster[@]}" "${faults[@]/#/--ignore=}"
 lane faults "${faults[@]}"
 
-tools/check.sh || exit 1
-tests --ignore tests/unit --ignore tests/cluster "${faults[@]/#/--ignore=}" || exit 1
+nice -n 5 tools/check.sh || exit 1
+tests --ignore tests/unit "${cluster[@]/#/--ignore=}" "${faults[@]/#/--ignore=}" || exit 1
 for name in faults cluster; do
   echo "waiting for the tests of the lane \"$name\"; the last line so far: $(tail -n 1 "$work/$name")"
   wait "${behind[$name]}"

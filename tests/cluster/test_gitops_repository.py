@@ -11,6 +11,7 @@ from tests.cluster.node_team import Team, condition
 from tests.gitops.repository import AGENT, Repository
 
 Object = dict[str, Any]
+pytestmark = pytest.mark.bench  # two minutes
 RUNS = ("tools", "chains", "envs", "base", "astra")
 EVERY = ",".join(f"{names.plural}.astra.dev" for names in NAMES.values())
 SECONDS = 600
@@ -123,7 +124,6 @@ def test_a_source_runs_what_is_downstream_unless_that_ignores_it_and_a_revert_is
     check_source(pipeline, before, "tools", "chains")
 
 
-@pytest.mark.bench
 def test_a_source_runs_everything_downstream(pipeline: Pipeline) -> None:
     pipeline.repository.edit("sftrun.yaml", "onInputChange: Ignore", "onInputChange: Finish")
     pipeline.repository.commit("Follow the conversations")

@@ -81,6 +81,7 @@ def ended(team: Team, launch: str) -> dict[str, Any] | None:
     return found if "astra.dev/end" in found["metadata"].get("annotations", {}) else None
 
 
+@pytest.mark.bench  # for its length, as that of suspension
 def test_a_deleted_training_leaves_nothing(team: Team) -> None:
     stage = start(team, "gone")
     pods = both_train(team, f"{stage}-0")
@@ -107,6 +108,7 @@ def test_a_spent_budget_stalls_with_the_cause_and_the_last_lines(team: Team) -> 
     team.wait("no rank is left running", lambda: not team.pods(f"{stage}-0"))
 
 
+@pytest.mark.bench
 def test_suspend_takes_the_pods_and_resume_goes_on(team: Team, undisturbed: dict[str, Any]) -> None:
     stage = start(team, "paused")
     pods = both_train(team, f"{stage}-0")
