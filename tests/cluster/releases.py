@@ -21,6 +21,14 @@ class Release:
     def __init__(self, plane: ControlPlane, namespace: str, chart: str = RELEASE) -> None:
         self.plane, self.namespace, self.chart = plane, namespace, chart
 
+    @classmethod
+    def serving(cls, plane: ControlPlane, namespace: str, mode: str) -> "Release":
+        """Install the operator's chart in a mode in which it serves a namespace; by mode Namespace it is released there."""
+        release = cls(plane, namespace if mode == "Namespace" else plane.namespace("system"))
+        listed = [f"--set=scope.namespaces={{{namespace}}}"] if mode == "Namespaces" else []
+        release.install(f"--set=scope.mode={mode}", *listed)
+        return release
+
     def helm(self, verb: str, *words: str, check: bool = True) -> str:
         """Run a command of helm on this release."""
         where = (f"--kubeconfig={self.plane.kubeconfig}", f"--namespace={self.namespace}")

@@ -17,9 +17,7 @@ QUICK_LOOKS = {"ASTRA_RESYNC_SECONDS": "5"}
 def released(plane: ControlPlane, team: ChartTeam, mode: str) -> Iterator[Release]:
     """The operator's chart in a mode that serves the team."""
     plane.require_own()
-    release = Release(plane, team.namespace if mode == "Namespace" else plane.namespace("system"))
-    listed = [f"--set=scope.namespaces={{{team.namespace}}}"] if mode == "Namespaces" else []
-    release.install(f"--set=scope.mode={mode}", *listed)
+    release = Release.serving(plane, team.namespace, mode)
     try:
         yield release
     finally:

@@ -23,9 +23,7 @@ class ReleasedTeam(Team):
 
     def employ(self, folder: Path) -> OperatorProcess:
         """Release the operator's chart in the mode, for this namespace."""
-        self.release = Release(self.plane, self.namespace if self.mode == "Namespace" else self.plane.namespace("system"))
-        listed = [f"--set=scope.namespaces={{{self.namespace}}}"] if self.mode == "Namespaces" else []
-        self.release.install(f"--set=scope.mode={self.mode}", *listed)
+        self.release = Release.serving(self.plane, self.namespace, self.mode)
         return self.release.operator(folder, ASTRA_WORKERS="2")
 
     def __exit__(self, *_: object) -> None:
