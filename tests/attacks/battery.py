@@ -21,6 +21,7 @@ from tests.attacks.credulous import Credulous
 from tests.attacks.plain import Plain
 from tests.attacks.scene import Scene
 from tests.attacks.walls import CPU, FRAMES, NO_SWITCH, WALL
+from tests.unit.sandbox.waiting import process_of
 
 ENDLESS = 10  # behind the limit of CPU time, work is longer by this factor, so that a machine that got faster does not end it in time
 LIMITS = SandboxLimits(seconds=0.2, memory_mib=256, output_chars=10_000)
@@ -84,18 +85,11 @@ class Ground:
         tools = [ToolCode(name="count", parameters=ANYTHING, code=COUNT), ToolCode(name="keep", parameters=schema, code=KEEP)]
         self.neighbour = await self.pool.open(await self.pool.put(tools), 0)
         kept = await self.pool.call(self.neighbour, 0, "keep", {"secret": scene.secrets["neighbour"]})
-        self.place = [await self.pid(self.neighbour), kept.value]
-
-    async def pid(self, session: str) -> int:
-        """Return the number of a session's process; the zygote tells it soon after the fork."""
-        async with asyncio.timeout(PATIENCE):
-            while session not in self.pool.pids():
-                await asyncio.sleep(0.001)
-        return self.pool.pids()[session]
+        self.place = [await process_of(self.pool, self.neighbour), kept.value]
 
     async def family(self, session: str) -> list[int]:
         """Return the number of a session's process and of the one that forked it."""
-        pid = await self.pid(session)
+        pid = await process_of(self.pool, session)
         return [pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])]
 
     async def neighbour_fault(self) -> str | None:

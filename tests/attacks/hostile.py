@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from astra_jobs.sandbox.server.bounds import HttpBounds
-from tests.unit.sandbox.server.kit import AUTH, Raw, Serving, call, until
+from tests.unit.sandbox.server.kit import AUTH, Raw, Serving, call
+from tests.unit.sandbox.waiting import until
 
 NEVER = 3600.0
 PATIENCE = 4.0

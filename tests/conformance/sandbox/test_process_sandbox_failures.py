@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +14,7 @@ from astra_jobs.sandbox.pool import Walls, process_sandbox
 from astra_jobs.sandbox.pool.rooms import BASES
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, NAP, tool
+from tests.unit.sandbox.waiting import process_of, until
 
 SUICIDE = tool("die", "import os, signal\ndef die():\n    os.kill(os.getpid(), signal.SIGKILL)\n")
 UNSIGNALLED = Walls(signals=False)
@@ -34,13 +33,6 @@ def zombies_below(parent: int) -> list[int]:
     return found
 
 
-async def until(true: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.01)
-
-
 def alive(pid: int) -> bool:
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -53,8 +45,7 @@ def test_a_killed_child_is_replaced_by_replay() -> None:
         async with process_sandbox(SandboxLimits()) as sandbox:
             session = await sandbox.open(await sandbox.put([COUNT]), 0)
             assert [(await sandbox.call(session, seq, "count", {})).value for seq in range(2)] == [1, 2]
-            await until(sandbox.pids)
-            os.kill(sandbox.pids()[session], signal.SIGKILL)
+            os.kill(await process_of(sandbox, session), signal.SIGKILL)
             assert (await sandbox.call(session, 2, "count", {})).value == 3
 
     asyncio.run(body())

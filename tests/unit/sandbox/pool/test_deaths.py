@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from astra_jobs.sandbox.pool import Engine, process_sandbox
 from astra_jobs.sandbox.pool.deaths import DEATHS, FORGIVEN
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, NAP, SPIN, tool
+from tests.unit.sandbox.waiting import process_of, until
 
 LIMITS = SandboxLimits(seconds=0.1)
 IDLE = """
@@ -35,13 +35,6 @@ DEEDS = {
     "talks": "os.write(3, b'\\1' * 64); select.select([], [], [], 600)",
 }
 """What it does when nobody asks anything of it; replayed calls and the one behind them come at once, so those are answered."""
-
-
-async def until(true: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.005)
 
 
 def run(body: Callable[[Engine], Awaitable[None]], limits: SandboxLimits = LIMITS, **settings: Any) -> None:
@@ -127,8 +120,7 @@ def test_what_somebody_else_ends_is_nobodys_fault() -> None:
         one = engine.create(await engine.put([COUNT]), 0)
         for seq in range(2 * DEATHS):
             assert (await engine.call(one, seq, "count", {})).value == seq + 1
-            await until(lambda: one in engine.pids())
-            os.kill(engine.pids()[one], signal.SIGKILL)
+            os.kill(await process_of(engine, one), signal.SIGKILL)
             await until(lambda: one not in engine.pids())
         assert engine.counts().get("deaths_total", 0) == 0
 

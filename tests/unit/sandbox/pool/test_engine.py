@@ -15,6 +15,7 @@ from astra_jobs.sandbox.inside.frames import REPLY
 from astra_jobs.sandbox.pool import Engine, Overloaded, SessionConflict, UnknownEnvironment, Walls, process_sandbox
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, SequenceConflict
 from tests.conformance.sandbox.ways import COUNT, ECHO, NAP, SPIN, tool
+from tests.unit.sandbox.waiting import process_of, until
 
 LIMITS = SandboxLimits(seconds=0.2)
 
@@ -25,13 +26,6 @@ def run(body: Callable[[Engine], Awaitable[None]], limits: SandboxLimits = LIMIT
             await asyncio.wait_for(body(engine), 60)
 
     asyncio.run(outer())
-
-
-async def until(true: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.005)
 
 
 def submitted(
@@ -290,8 +284,8 @@ def test_a_killed_environment_zygote_costs_its_sessions_nothing() -> None:
         environment = await engine.put([COUNT])
         one = engine.create(environment, 0)
         assert (await engine.call(one, 0, "count", {})).value == 1
-        zygote = int(Path(f"/proc/{engine.pids()[one]}/stat").read_text().rpartition(")")[2].split()[1])
-        child = engine.pids()[one]
+        child = await process_of(engine, one)
+        zygote = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(zygote, signal.SIGKILL)
         await until(lambda: environment not in engine.calls.rooms.zygotes)
         await until(lambda: not os.path.exists(f"/proc/{child}"))  # it died with its zygote and was reaped

@@ -16,6 +16,7 @@ from astra_jobs.sandbox.pool import Engine, Walls, process_sandbox
 from astra_jobs.sandbox.pool.calls import is_json
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, tool
+from tests.unit.sandbox.waiting import process_of, until
 
 LIMITS = SandboxLimits(seconds=0.2)
 BURN = tool(
@@ -35,13 +36,6 @@ def burn():
 )
 
 
-async def until(true, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.005)
-
-
 def test_a_session_that_works_between_its_calls_is_killed_and_comes_back() -> None:
     async def body(engine: Engine, kills: bool) -> None:
         one = engine.create(await engine.put([BURN, COUNT]), 0)
@@ -50,7 +44,8 @@ def test_a_session_that_works_between_its_calls_is_killed_and_comes_back() -> No
             await until(lambda: engine.counts().get("kills_total") == 1, 5)
             assert one not in engine.pids()
         else:
-            await until(lambda: _cpu(engine.pids()[one]) > 1.0)
+            pid = await process_of(engine, one)
+            await until(lambda: _cpu(pid) > 1.0)
 
     async def outer() -> None:
         async with process_sandbox(LIMITS, prove=False) as engine:

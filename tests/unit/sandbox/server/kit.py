@@ -205,13 +205,6 @@ def run(body: Coroutine[Any, Any, None]) -> None:
         runner.run(asyncio.wait_for(body, 50))
 
 
-async def until(true: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
 ECHO = ToolCode(name="echo", parameters={"type": "object", "additionalProperties": True}, code="def echo(**a):\n    return a\n")
 ENVIRONMENT = digest_of([ECHO.to_dict()])
 TOOLS = {"tools": [ECHO.to_dict()]}

@@ -7,7 +7,8 @@ import msgspec
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.sandbox.protocol import SandboxLimits
-from tests.unit.sandbox.server.kit import Answer, Raw, call, real, run, serving, until
+from tests.unit.sandbox.server.kit import Answer, Raw, call, real, run, serving
+from tests.unit.sandbox.waiting import until
 
 ANY = {"type": "object", "properties": {}, "additionalProperties": True}
 TOOLS = [

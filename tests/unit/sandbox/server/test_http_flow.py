@@ -8,7 +8,8 @@ import pytest
 
 from astra_jobs.sandbox.protocol import CallResult
 from astra_jobs.sandbox.server.bounds import HttpBounds
-from tests.unit.sandbox.server.kit import AUTH, QUICK, call, opened, run, serving, slow, until
+from tests.unit.sandbox.server.kit import AUTH, QUICK, call, opened, run, serving, slow
+from tests.unit.sandbox.waiting import until
 
 
 @pytest.mark.parametrize(
