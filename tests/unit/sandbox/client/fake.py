@@ -73,6 +73,8 @@ class Fake:
         self.copies: dict[str, Copy] = {}
         self.environments: dict[str, Any] = {}
         self.applications: Counter[tuple[str, int]] = Counter()
+        self.asked: set[str] = set()
+        """Every session that was ever asked for, by its name here; it outlives restarts as well."""
         self.seen: Counter[str] = Counter()
         self.batches: list[int] = []
         self.deadlines: list[int] = []
@@ -94,9 +96,13 @@ class Fake:
         self._turn = turn
 
     def restart(self) -> None:
-        """Forget everything, as a new process does."""
+        """Forget everything, as a new process does; what was asked of the old one, and not read yet, is never answered."""
         self.copies.clear()
         self.environments.clear()
+        if self._runner is not None and self._runner.server is not None:
+            for connection in self._runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     async def start(self, port: int = 0) -> None:
         app = web.Application(client_max_size=8 << 20)
@@ -170,6 +176,7 @@ class Fake:
 
     def _open(self, entry: Any) -> dict[str, Any]:
         name = entry["session"]
+        self.asked.add(name)
         self.variants.append(entry.get("variant", 0))
         if entry["environment"] not in self.environments:
             return {"error": "unknown_environment", "message": "put it first"}

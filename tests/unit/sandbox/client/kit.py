@@ -36,11 +36,13 @@ def told(results: Sequence[CallResult]) -> list[tuple[str, str]]:
 
 
 def last_copies(servers: Sequence[Fake]) -> dict[str, list[tuple[str, str]]]:
-    """Return what was applied in the newest copy of each session, over all servers."""
-    newest: dict[str, tuple[int, Copy]] = {}
-    for server in servers:
-        for name, copy in server.copies.items():
-            number, _, generation = name.rpartition("-")
-            if int(generation) > newest.get(number, (0, copy))[0]:
-                newest[number] = (int(generation), copy)
-    return {number: copy.applied for number, (_, copy) in newest.items()}
+    """Return what was applied in the last copy of each session, over all servers, where a server still has it.
+
+    An earlier one may be there still, or again: its creation may be read after its end.
+    """
+    last: dict[str, int] = {}
+    for name in {name for server in servers for name in server.asked}:
+        number, _, generation = name.rpartition("-")
+        last[number] = max(int(generation), last.get(number, 0))
+    copies = {name: copy for server in servers for name, copy in server.copies.items()}
+    return {number: copies[name].applied for number, generation in last.items() if (name := f"{number}-{generation}") in copies}
