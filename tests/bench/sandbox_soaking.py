@@ -42,7 +42,10 @@ SERVER = (
     "0",
 )
 LEASE_MS = 2_000
-"""Lease of sessions that are left to it; no longer than a round can wait, no shorter than a busy machine needs for a batch."""
+"""Lease of sessions that are left to it; no longer than a round can wait, no shorter than a busy machine needs for a batch.
+
+Those that are closed have five times as long.
+"""
 PATIENCE = 60.0
 TROUBLE = 49
 """Every so many sessions end with a call that meets a wall, but for those whose lease is short."""
@@ -114,8 +117,8 @@ async def line(port: int) -> Line:
 class Soak:
     """One server under rounds of work."""
 
-    def __init__(self, port: int, pid: int, calls: int) -> None:
-        self.port, self.pid, self.calls = port, pid, calls
+    def __init__(self, port: int, pid: int, calls: int, lease_ms: int = LEASE_MS) -> None:
+        self.port, self.pid, self.calls, self.lease_ms = port, pid, calls, lease_ms
         self.sessions = self.made = self.ended_badly = 0
 
     async def round(self, number: int, sessions: int) -> Sight:
@@ -135,8 +138,8 @@ class Soak:
         await own.close()
 
     async def _group(self, own: Line, digest: str, names: list[str]) -> None:
-        wanted = [{"session": name, "environment": digest, "seed": 0, "lease_ms": 10_000} for name in names[:-1]]
-        wanted.append({"session": names[-1], "environment": digest, "seed": 0, "lease_ms": LEASE_MS})
+        wanted = [{"session": name, "environment": digest, "seed": 0, "lease_ms": 5 * self.lease_ms} for name in names[:-1]]
+        wanted.append({"session": names[-1], "environment": digest, "seed": 0, "lease_ms": self.lease_ms})
         await own.ask("POST", "/v1/sessions", {"sessions": wanted})
         half = self.calls // 2
         for seqs in (range(half), range(half, self.calls)):
@@ -162,7 +165,7 @@ class Soak:
     async def _cut(self, number: int) -> None:
         """Cut one connection within a request and one before the answer; the session of the second is left to its lease."""
         digest, name = digest_of(tools(number % ENVIRONMENTS)), f"cut-{number}"
-        wanted = {"session": name, "environment": digest, "seed": 0, "lease_ms": LEASE_MS}
+        wanted = {"session": name, "environment": digest, "seed": 0, "lease_ms": self.lease_ms}
         await exchange(self.port, request("PUT", f"/v1/envs/{digest}", {"tools": tools(number % ENVIRONMENTS)}))
         await exchange(self.port, request("POST", "/v1/sessions", {"sessions": [wanted]}))
         call = request("POST", "/v1/calls", {"calls": [{"session": name, "seq": 0, "tool": "count", "arguments": {"x": 0}}]})
@@ -204,7 +207,7 @@ async def rounds(work: Soak, count: int, sessions: int) -> AsyncIterator[Sight]:
 
 
 async def _tell(port: int, pid: int, told: argparse.Namespace) -> None:
-    work = Soak(port, pid, told.calls)
+    work = Soak(port, pid, told.calls, told.lease_ms)
     async for sight in rounds(work, told.rounds, told.sessions):
         done = {"sessions": work.sessions, "made": work.made, "ended_badly": work.ended_badly}
         print(json.dumps({"done": done, "sight": asdict(sight)}), flush=True)
@@ -215,6 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("rounds", "sessions", "calls"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--lease-ms", type=int, default=LEASE_MS)
     told, server = parser.parse_known_args()
     with pinned_server(None, *SERVER, *server) as (port, pid):
         uvloop.run(_tell(port, pid, told))

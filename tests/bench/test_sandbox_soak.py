@@ -69,7 +69,7 @@ def test_a_million_calls_leave_nothing_behind() -> None:
 def test_a_tenth_in_gvisor_leaves_nothing_behind(tmp_path: Path) -> None:
     busy, told = load(), {"rounds": TENTH.rounds, "sessions": TENTH.sessions, "calls": TENTH.calls}
     soaking = [sys.executable, "-m", "tests.bench.sandbox_soaking", *(f"--{name}={value}" for name, value in told.items())]
-    soaking += ["--parallel=2", "--seconds=2"]  # waiting for a CPU counts as CPU time in there
+    soaking += ["--parallel=2", "--seconds=2", "--lease-ms=10000", "--lease-seconds=50"]  # waiting for a CPU counts as CPU time in there
     try:
         command = inside(soaking, tmp_path)
     except NoGvisor as error:
