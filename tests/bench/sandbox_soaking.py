@@ -97,12 +97,18 @@ class Line:
         self.reader, self.writer = reader, writer
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return what the JSON of an answer says; None for an empty one."""
+        data = await self.read(method, path, body)
+        return json.loads(data) if data else None
+
+    async def read(self, method: str, path: str, body: Any = None) -> bytes:
+        """Return an answer's body."""
         self.writer.write(request(method, path, body))
         head = await self.reader.readuntil(b"\r\n\r\n")
         found = re.search(rb"content-length: (\d+)", head)
         data = await self.reader.readexactly(int(found[1]) if found else 0)
         assert head.split(b" ", 2)[1] in (b"200", b"204"), (head, data[:300])
-        return json.loads(data) if data else None
+        return data
 
     async def close(self) -> None:
         self.writer.close()
@@ -125,8 +131,11 @@ class Soak:
         """Do one round's work over new connections; return what is there when all sessions have gone."""
         groups = iter(range(sessions // GROUP))
         await asyncio.gather(*(self._worker(number, worker, groups) for worker in range(WORKERS)), self._cut(number))
-        await self._quiet()
-        return self._look()
+        own = await line(self.port)
+        await self._quiet(own)
+        sight = self._look()
+        await own.close()
+        return sight
 
     async def _worker(self, number: int, worker: int, groups: Any) -> None:
         own = await line(self.port)
@@ -175,13 +184,14 @@ class Soak:
             await writer.drain()
             writer.transport.abort()
 
-    async def _quiet(self) -> None:
-        """Wait until no session is open and none of their processes is left."""
+    async def _quiet(self, own: Line) -> None:
+        """Wait until no session is open, none of their processes is left, and no connection but the one that asks."""
         until = time.monotonic() + PATIENCE
         while True:
-            text = (await exchange(self.port, request("GET", "/metrics"))).decode()
-            figures = dict(re.findall(r"^astra_sandbox_pool_(\w+) (\S+)$", text, re.MULTILINE))
-            held = [float(figures[name]) for name in ("sessions", "processes", "busy", "calls_pending")]
+            text = (await own.read("GET", "/metrics")).decode()
+            figures = dict(re.findall(r"^astra_sandbox_(\w+) (\S+)$", text, re.MULTILINE))
+            held = [float(figures[f"pool_{name}"]) for name in ("sessions", "processes", "busy", "calls_pending")]
+            held.append(float(figures["http_connections"]) - 1)
             processes = below(self.pid)
             if not any(held) and len(processes) <= 1 + WARM and not zombies(processes):
                 return

@@ -29,6 +29,8 @@ TOOLS = [
     ToolCode(name="fail", parameters=NUMBER, code="F = []\ndef fail(x):\n    F.append(x)\n    raise ValueError(f'{len(F)} {x}')\n"),
     ToolCode(name="crash", parameters=NUMBER, code="import os\ndef crash(x):\n    os._exit(x % 256)\n"),
 ]
+EARLY = SESSIONS * CALLS // 4
+"""Results after which no server can have answered all its calls: each has fifteen of the sessions or more."""
 NAMES = ["fold", "crash", "dice", "work", "fold", "fail", "work", "unknown", "fold"]
 
 
@@ -144,7 +146,7 @@ def undisturbed(tmp_path_factory):
     return results
 
 
-@pytest.mark.parametrize("after", [5, SESSIONS * CALLS // 2])
+@pytest.mark.parametrize("after", [5, EARLY])
 def test_a_killed_server_loses_and_doubles_no_call(tmp_path, undisturbed, after):
     with running(tmp_path, 2) as servers:
         results, counts = lived(servers, after, lambda: servers[0].signal(signal.SIGKILL))
@@ -167,7 +169,7 @@ def test_a_server_that_is_killed_and_started_again_gets_its_sessions_back(tmp_pa
 
 def test_a_server_that_hangs_is_left(tmp_path, undisturbed):
     with running(tmp_path, 2) as servers:
-        results, counts = lived(servers, SESSIONS * CALLS // 2, lambda: servers[0].signal(signal.SIGSTOP))
+        results, counts = lived(servers, EARLY, lambda: servers[0].signal(signal.SIGSTOP))
         servers[0].signal(signal.SIGCONT)
     assert results == undisturbed
     assert counts["endpoints_lost"] == 1
@@ -175,7 +177,7 @@ def test_a_server_that_hangs_is_left(tmp_path, undisturbed):
 
 def test_a_server_that_drains_for_too_short_loses_nothing_either(tmp_path, undisturbed):
     with running(tmp_path, 2, "--drain-seconds", "0") as servers:
-        results, counts = lived(servers, 3 * SESSIONS, lambda: servers[0].signal(signal.SIGTERM))
+        results, counts = lived(servers, EARLY, lambda: servers[0].signal(signal.SIGTERM))
         servers[0].process.wait(20)
         assert servers[0].process.returncode == 0
     assert results == undisturbed
