@@ -4,7 +4,6 @@ Stands in for the paper's Qwen3-Embedding-8B where there is no GPU and no networ
 are near each other, synonyms are not. Hashing is by CRC-32, so that vectors are equal on every machine.
 """
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from astra_jobs.text.tokens import words
+
 DIMENSIONS = 512
-_WORD = re.compile(r"\w+")
 
 Vectors = npt.NDArray[np.float32]
 
@@ -33,12 +33,12 @@ def embed(texts: Sequence[str]) -> Vectors:
 
 
 def _features(text: str) -> list[str]:
-    words = _WORD.findall(text.casefold())
-    grams = [f"{first} {second}" for first, second in pairwise(words)]
-    for word in words:
+    found = words(text)
+    grams = [f"{first} {second}" for first, second in pairwise(found)]
+    for word in found:
         padded = f"^{word}$"
         grams += [padded[start : start + 3] for start in range(max(1, len(padded) - 2))]
-    return words + grams
+    return found + grams
 
 
 @lru_cache(maxsize=1 << 16)

@@ -6,13 +6,10 @@ from typing import Any
 from astra_jobs.records.environment import Answer
 
 
-def leaves(answer: Answer) -> list[str | int | float]:
-    """Return the plain values of an answer."""
-    return list(answer.value) if isinstance(answer.value, list) else [answer.value]
-
-
 def altered(value: Any) -> Any:
-    """Return another value of the same type: a number one greater, a date a year later, a text with a mark."""
+    """Return another value of the same type: a boolean its opposite, a number one greater, a date a year later, a text with a mark."""
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int | float):
         return value + 1
     if len(value) == 10 and value[:4].isdigit() and value[4] == "-":
@@ -23,11 +20,11 @@ def altered(value: Any) -> Any:
 class _Alter(ast.NodeTransformer):
     """Replaces the constants that make up the answer, but not the keys of dicts, which are what arguments look up."""
 
-    def __init__(self, wanted: list[str | int | float]) -> None:
+    def __init__(self, wanted: list[bool | str | int | float]) -> None:
         self.wanted = wanted
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        plain = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
+        plain = isinstance(node.value, str | int | float)
         if plain and any(type(node.value) is type(one) and node.value == one for one in self.wanted):
             return ast.copy_location(ast.Constant(altered(node.value)), node)
         return node
@@ -43,6 +40,6 @@ def alter_data(code: str, answer: Answer) -> str:
     Functions stay as they are: a tool that has its answer written into its function still gives it, and is refused.
     """
     tree = ast.parse(code)
-    transform = _Alter(leaves(answer))
+    transform = _Alter(answer.items())
     tree.body = [transform.visit(statement) if isinstance(statement, ast.Assign | ast.AnnAssign) else statement for statement in tree.body]
     return ast.unparse(tree)

@@ -6,7 +6,6 @@ scope (a tool in several bands counts in the highest). A tool is refused when it
 an answer that a call of it could leak. Each split has its own pool, so that no held-out world is seen in training.
 """
 
-import ast
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from astra_jobs.api.v1alpha1.envs import Distractors
 from astra_jobs.embed.hashed import Vectors, embed
-from astra_jobs.envs.alter import leaves
+from astra_jobs.envs.held import Held, constants
 from astra_jobs.records.environment import Band, Environment, EnvTool
 from astra_jobs.records.tool import Tool
 
@@ -31,7 +30,7 @@ class Pool:
     tools: list[EnvTool]
     position: dict[str, int]
     normal: Vectors
-    held: list[frozenset[str]]
+    held: list[Held]
 
 
 def described(tool: Tool) -> str:
@@ -68,18 +67,6 @@ def normalised(cosines: Vectors) -> Vectors:
     return np.asarray(np.round(scaled, DIGITS), dtype=np.float32)
 
 
-def constants(code: str) -> frozenset[str]:
-    """Return the plain values that stand in a tool's code, as text; keys of dicts are not results."""
-    keys: set[int] = set()
-    found = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Dict):
-            keys.update(id(key) for key in node.keys)
-        elif isinstance(node, ast.Constant) and id(node) not in keys and isinstance(node.value, str | int | float):
-            found.add(str(node.value))
-    return frozenset(found)
-
-
 def band_of(value: float, settings: Distractors) -> Band:
     """Name the band of a normalised similarity: above ``high``, below ``low``, or between, both ends included."""
     if value > settings.high:
@@ -92,13 +79,12 @@ def candidates(environment: Environment, pool: Pool, settings: Distractors) -> t
     names = {entry.tool.name for entry in environment.tools}
     rows = pool.normal[[pool.position[entry.tool.name] for entry in environment.tools]]
     best = rows.max(axis=0)
-    answers = [leaves(target.answer) for target in environment.targets]
     bands: dict[Band, list[int]] = {band: [] for band in BANDS}
     leaks = 0
     for index, entry in enumerate(pool.tools):
         if entry.domain == environment.domain or entry.tool.name in names:
             continue
-        if any(all(str(value) in pool.held[index] for value in answer) for answer in answers):
+        if any(pool.held[index].leaks(target.answer) for target in environment.targets):
             leaks += 1
             continue
         bands[band_of(float(best[index]), settings)].append(index)

@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 
 from astra_jobs.api.base import Model
 from astra_jobs.api.errors import BadInput
-from astra_jobs.records.environment import Answer, Environment
+from astra_jobs.records.environment import Answer, Environment, Target
 from astra_jobs.records.lines import write_lines
 
 
@@ -36,6 +36,14 @@ class ImportedEnvironment(Model):
     schemas: list[dict[str, Any]]
     code: dict[str, str]
     answers: dict[str, list[str]]
+
+    def targets(self) -> list[Target]:
+        """Return what a call must give, labelled as imported: texts without a type or path, of tools that nobody proved."""
+        expected = [(tool, text) for tool, texts in self.answers.items() for text in texts]
+        return [
+            Target(node=number, tool=tool, answer=Answer(kind="text", value=text), origin="Imported")
+            for number, (tool, text) in enumerate(expected, start=1)
+        ]
 
 
 def answer_text(answer: Answer) -> str:

@@ -5,21 +5,20 @@ on both sides. The split depends on the kept environments and the run's seed alo
 """
 
 import random
-import re
 from collections.abc import Sequence
 
 from astra_jobs.embed.hashed import embed
 from astra_jobs.embed.neighbours import clusters
 from astra_jobs.records.environment import Environment
+from astra_jobs.text.tokens import words
 
 NEAR = 0.97
 """Least cosine of near-duplicate questions."""
-_IDENTIFIER = re.compile(r"\b(?=\w*\d)\w+\b")
 
 
 def families(environments: Sequence[Environment]) -> list[list[int]]:
     """Return positions that must stay together: those of one world, or of near-duplicate questions, in chains."""
-    near = clusters(embed([_IDENTIFIER.sub("0", environment.question) for environment in environments]), NEAR)
+    near = clusters(embed([_masked(environment.question) for environment in environments]), NEAR)
     groups: dict[int, int] = {}
     for position, environment in enumerate(environments):
         groups.setdefault(environment.world_seed, near[position])
@@ -37,6 +36,11 @@ def families(environments: Sequence[Environment]) -> list[list[int]]:
     for position in range(len(environments)):
         found.setdefault(root(near[position]), []).append(position)
     return list(found.values())
+
+
+def _masked(question: str) -> str:
+    """Return a question with a 0 for every word that holds a digit."""
+    return " ".join("0" if any(char.isdigit() for char in word) else word for word in words(question))
 
 
 def held_out(environments: Sequence[Environment], share: float, rng: random.Random) -> set[int]:

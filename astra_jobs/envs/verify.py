@@ -5,13 +5,12 @@ counted beside the typed comparison and decides nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from astra_jobs.envs import gate
 from astra_jobs.envs.build import Draft
 from astra_jobs.envs.funnel import Refused
 from astra_jobs.envs.probes import LimitMet, Probes, Sandboxes, probe
-from astra_jobs.episodes.match import equals, leaf_at
+from astra_jobs.episodes.match import echoed, equals, leaf_at
 from astra_jobs.records.environment import Answer
 from astra_jobs.sandbox.protocol import CallResult
 
@@ -55,13 +54,12 @@ def answered(draft: Draft, result: CallResult) -> bool:
 
 def substring(answer: Answer, result: CallResult) -> bool:
     """Tell what the paper's rule says: every plain value of the answer is a substring of what is printed."""
-    values = answer.value if isinstance(answer.value, list) else [answer.value]
-    return result.outcome == "ok" and all(str(value) in str(result.value) for value in values)
+    return result.outcome == "ok" and all(str(value) in str(result.value) for value in answer.items())
 
 
 def _check_echo(draft: Draft, found: Probes) -> None:
     name, answer = draft.tool.name, draft.context.node.answer
-    if any(equals(answer, part) for part in _parts(draft.arguments)):
+    if echoed(answer, draft.arguments):
         raise Refused("echo", "AnswerInArguments", name)
     for result in (*found.unknown, *found.wrong_typed):
         if not structured_error(result) or answered(draft, result):
@@ -84,8 +82,3 @@ def _sensible(draft: Draft, main: CallResult, result: CallResult) -> bool:
     leaf = leaf_at(result.value, draft.answer_path)
     same_type = type(leaf) is type(leaf_at(main.value, draft.answer_path))
     return result.outcome == "ok" and same_type and not equals(draft.context.node.answer, leaf)
-
-
-def _parts(value: Any) -> list[Any]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [value, *(part for child in children for part in _parts(child))]

@@ -1,8 +1,9 @@
 """One episode as a state machine: a turn of the policy goes in, the observation of its calls comes out (SPEC 5).
 
-The calls of a turn run side by side in the sandbox. A malformed call or a call of a tool that was not offered gets an
-error observation and counts, instead of ending the episode in silence. Sampled ids are never decoded and encoded
-again: only the observation is turned into ids here.
+The calls of a turn are answered in the order in which they stand in it, one after the other in their session; episodes run
+side by side. A malformed call or a call of a tool that was not offered gets an error observation in its place and counts,
+instead of ending the episode in silence; its text stays in the record. Sampled ids are never decoded and encoded again:
+only the observation is turned into ids here. Nothing that a policy writes raises.
 
 A call that infrastructure lost is made again in a new session after replaying the session's log. When that does not
 help either, the episode ends as ``Infrastructure`` and its reward is masked.
@@ -14,10 +15,12 @@ from dataclasses import dataclass, field
 from astra_jobs.episodes import observation
 from astra_jobs.episodes.policy import Dialect
 from astra_jobs.episodes.reward import RewardKind, score
+from astra_jobs.episodes.written import Malformed, as_text, checked, fault_of
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.episode import INFRASTRUCTURE, Ending, Episode, EpisodeCall
 from astra_jobs.sandbox.protocol import CallResult, Sandbox, ToolCode
+from astra_jobs.text.fold import storable
 
 _ATTEMPTS = 3
 
@@ -103,19 +106,15 @@ class EpisodeLoop:
     async def turn(self, ids: list[int]) -> list[int] | None:
         """Take one sampled turn; return the ids to observe, or None when the episode is over."""
         parsed = self.dialect.parse(ids)
-        calls = list(parsed.calls)
-        self.messages.append(Message(role="assistant", content=parsed.content, tool_calls=calls))
+        written = [self._checked(place, entry) for place, entry in enumerate(parsed.written)]
+        calls = [entry for entry in written if isinstance(entry, ToolCall)]
+        self.messages.append(Message(role="assistant", content=storable(parsed.content), tool_calls=calls))
         index, self.turns = self.turns, self.turns + 1
-        if not calls and not parsed.malformed:
+        if not written:
             self.ending = "Answered"
             await self.session.close()
             return None
-        texts = await self._answer(index, calls)
-        for _ in parsed.malformed:
-            self.calls.append(EpisodeCall(turn=index, tool="", outcome="malformed"))
-            texts.append(observation.error_text(observation.MALFORMED, self.limits.max_tool_chars))
-        names = [call.name for call in calls] + [""] * len(parsed.malformed)
-        self.messages += [Message(role="tool", name=name, content=text) for name, text in zip(names, texts, strict=True)]
+        texts = [await self._answer(index, entry) for entry in written]
         if any(call.outcome in INFRASTRUCTURE for call in self.calls):
             self.ending = "Infrastructure"
         elif self.turns >= self.limits.max_turns:
@@ -125,21 +124,32 @@ class EpisodeLoop:
             return None
         return self.dialect.observations(texts)
 
-    async def _answer(self, turn: int, calls: list[ToolCall]) -> list[str]:
-        """Run the calls of a turn side by side; record them in the order written and return what the model sees."""
-        gate = asyncio.Semaphore(self.limits.max_parallel_calls)
+    def _checked(self, place: int, entry: ToolCall | Malformed) -> ToolCall | Malformed:
+        most = self.limits.max_parallel_calls
+        call = checked(entry) if isinstance(entry, ToolCall) else entry
+        if place < most or isinstance(call, Malformed):
+            return call
+        return Malformed(as_text(call), f"call {place + 1} of the turn was not run; at most {most} are")
 
-        async def one(call: ToolCall) -> CallResult:
-            if call.name not in offered:
-                return CallResult(outcome="unknown_tool", text=observation.unknown_tool(call.name))
-            async with gate:
-                return await self.session.run(call.name, call.arguments)
+    async def _answer(self, turn: int, entry: ToolCall | Malformed) -> str:
+        """Run one call, record it, and return what the model is shown for it."""
+        if isinstance(entry, Malformed):
+            text = observation.error_text(observation.malformed(storable(entry.fault)), self.limits.max_tool_chars)
+            call = EpisodeCall(turn=turn, tool="", outcome="malformed", text=storable(entry.text), fault=storable(entry.fault))
+        else:
+            result = await self._result(entry)
+            text = shown(result, self.limits.max_tool_chars)
+            call = EpisodeCall(turn=turn, tool=entry.name, arguments=entry.arguments, outcome=result.outcome, value=result.value)
+        self.calls.append(call)
+        self.messages.append(Message(role="tool", name=call.tool, content=text))
+        return text
 
-        offered = {entry.tool.name for entry in self.environment.tools}
-        results = await asyncio.gather(*map(one, calls))
-        for call, result in zip(calls, results, strict=True):
-            self.calls.append(EpisodeCall(turn=turn, tool=call.name, arguments=call.arguments, outcome=result.outcome, value=result.value))
-        return [shown(result, self.limits.max_tool_chars) for result in results]
+    async def _result(self, call: ToolCall) -> CallResult:
+        if call.name not in {entry.tool.name for entry in self.environment.tools}:
+            return CallResult(outcome="unknown_tool", text=observation.unknown_tool(call.name))
+        result = await self.session.run(call.name, call.arguments)
+        fault = fault_of(result.value)
+        return CallResult(outcome="tool_error", text=f"the result cannot be kept: {fault}") if fault else result
 
     def finish(self, sample: int, prompt_tokens: int, response_tokens: int) -> Episode:
         """Return the record; an episode that never came to its own end was cut by the engine's token limit."""
@@ -160,7 +170,7 @@ def shown(result: CallResult, max_chars: int) -> str:
     """Return the observation text of a call's result."""
     if result.outcome == "ok":
         return observation.result_text(result.value, max_chars)
-    return observation.error_text(result.text or result.outcome, max_chars)
+    return observation.error_text(storable(result.text) or result.outcome, max_chars)
 
 
 def tool_codes(environment: Environment) -> list[ToolCode]:

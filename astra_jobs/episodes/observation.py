@@ -22,4 +22,6 @@ def unknown_tool(name: str) -> str:
     return f"unknown tool {name}"
 
 
-MALFORMED = "malformed call"
+def malformed(fault: str) -> str:
+    """Return the message for a call that could not be read: the part that was at fault, so that it can be written again."""
+    return f"malformed call: {fault}"

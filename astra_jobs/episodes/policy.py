@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from astra_jobs.episodes.written import Malformed
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.tool import Tool
 
@@ -17,12 +18,8 @@ class Turn(Protocol):
         """Text outside the calls."""
 
     @property
-    def calls(self) -> Sequence[ToolCall]:
-        """Well-formed calls in the order written."""
-
-    @property
-    def malformed(self) -> Sequence[str]:
-        """What looked like a call and was none."""
+    def written(self) -> Sequence[ToolCall | Malformed]:
+        """Calls in the order in which they stand in the turn; what looked like one and was none keeps its place."""
 
 
 class Dialect(Protocol):

@@ -76,6 +76,7 @@ def measured(environment: Environment, episode: Episode, mode: Mode) -> Measured
         tokens=episode.response_tokens,
         truncated=episode.ending in ("TurnLimit", "TokenLimit"),
         masked=episode.reward.masked,
+        echoed=episode.reward.echoed,
     )
 
 
@@ -92,6 +93,7 @@ def summary(rows: Sequence[Measured], mode: Mode, resamples: int) -> ModeResult:
         turns=interval([float(row.turns) for row in kept], resamples),
         tokens=interval([float(row.tokens) for row in kept], resamples),
         truncated=sum(row.truncated for row in kept) / len(kept),
+        echoed=sum(row.echoed for row in kept) / len(kept),
         slices=_slices(kept),
     )
 

@@ -5,13 +5,12 @@ tokens of a whole conversation are exactly the prompt, the sampled turns and the
 decoded and encoded again. The loss mask falls out of the same segments.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from transformers import PreTrainedTokenizerFast
 
+from astra_jobs.episodes.written import Malformed, read_call
 from astra_jobs.model import chatform
 from astra_jobs.model.tokenizer import without_controls
 from astra_jobs.records.conversation import Message, ToolCall
@@ -20,12 +19,21 @@ from astra_jobs.records.tool import Tool
 
 @dataclass(frozen=True)
 class ParsedTurn:
-    """What a sampled turn says. ``malformed`` holds the text of each call that could not be read."""
+    """What a sampled turn says. ``written`` holds its calls in the order in which they stand, unreadable ones in their places."""
 
     content: str
     reasoning: str
-    calls: list[ToolCall]
-    malformed: list[str]
+    written: list[ToolCall | Malformed]
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """Return the calls that could be read."""
+        return [call for call in self.written if isinstance(call, ToolCall)]
+
+    @property
+    def malformed(self) -> list[str]:
+        """Return the texts of those that could not."""
+        return [call.text for call in self.written if isinstance(call, Malformed)]
 
 
 class Renderer:
@@ -130,19 +138,22 @@ class Renderer:
         """Read a sampled turn. Calls are found by their control tokens; text that only looks like one is content."""
         content: list[int] = []
         thoughts: list[int] = []
-        calls: list[ToolCall] = []
-        malformed: list[str] = []
+        written: list[ToolCall | Malformed] = []
         for kind, part in self._parts(ids):
-            if kind == "call":
-                text = self.text(part)
-                call = _call(text)
-                calls.append(call) if isinstance(call, ToolCall) else malformed.append(text)
-            elif kind == "open":
-                malformed.append(self.text(part))
+            if kind in ("call", "open"):
+                written.append(self._written(kind, part))
             else:
                 (thoughts if kind == "think" else content).extend(part)
         text = self.text(content).strip("\n")
-        return ParsedTurn(content=text, reasoning=self.text(thoughts).strip("\n"), calls=calls, malformed=malformed)
+        return ParsedTurn(content=text, reasoning=self.text(thoughts).strip("\n"), written=written)
+
+    def _written(self, kind: str, part: list[int]) -> ToolCall | Malformed:
+        """Read one call; a control token inside it spoils it, even where its text would be part of a JSON text."""
+        text = self.text(part)
+        stray = next((self._control[number] for number in part if number in self._control), None)
+        if stray is not None:
+            return Malformed(text, f"the token {stray} has no place there")
+        return read_call(text) if kind == "call" else Malformed(text, f"{chatform.END_CALL} is missing")
 
     def _parts(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Split a turn at its control tokens: content, think, call, and open (a call that is never closed)."""
@@ -182,19 +193,3 @@ def _last_user(messages: Sequence[Message]) -> int:
 
 def _bare(message: Message) -> Message:
     return message.model_copy(update={"reasoning": "", "train": False}) if message.role == "assistant" else message
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _call(text: str) -> ToolCall | None:
-    try:
-        value: Any = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or set(value) != {"name", "arguments"}:
-        return None
-    if not isinstance(value["name"], str) or not isinstance(value["arguments"], dict):
-        return None
-    return ToolCall(name=value["name"], arguments=value["arguments"])

@@ -1,6 +1,7 @@
 """Question graphs and the verifiable environments made of them (SPEC 3)."""
 
 import datetime
+import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,22 +14,48 @@ Scenario = Literal["SingleHop", "ParallelSingleHop", "MultiHop", "ParallelMultiH
 Band = Literal["High", "Medium", "Low"]
 
 
-class Answer(Model):
-    """A typed answer. ``value`` is text, a number, an ISO date, or a list of texts or numbers by ``kind``."""
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,), "date": (str,), "number": (int, float), "boolean": (bool,), "list": (list,), "set": (list,)
+}  # fmt: skip
 
-    kind: Literal["text", "number", "date", "list", "set"]
-    value: str | int | float | list[str | int | float]
+
+class Answer(Model):
+    """A typed answer. ``value`` is text, a number, an ISO date, a boolean, or a list of texts, numbers or booleans by ``kind``."""
+
+    kind: Literal["text", "number", "date", "boolean", "list", "set"]
+    value: bool | str | int | float | list[bool | str | int | float]
     unit: str = ""
-    tolerance: float = Field(default=0.0, ge=0, description="absolute, for numbers")
+    tolerance: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="absolute, for numbers; 0 states none: integers are exact, others to 1e-9"
+    )
 
     @model_validator(mode="after")
     def _typed(self) -> Self:
-        types: dict[str, tuple[type, ...]] = {"text": (str,), "date": (str,), "number": (int, float), "list": (list,), "set": (list,)}
-        if not isinstance(self.value, types[self.kind]) or isinstance(self.value, bool):
-            raise ValueError(f"value of a {self.kind} answer has the wrong type: {self.value!r}")
+        if not isinstance(self.value, _KINDS[self.kind]) or isinstance(self.value, bool) != (self.kind == "boolean"):
+            raise ValueError(f"value of a {self.kind} answer has the wrong type: {_shown(self.value)}")
+        if not all(map(_storable, self.items())):
+            raise ValueError(f"value of a {self.kind} answer has no form in a record: {_shown(self.value)}")
         if self.kind == "date":
             datetime.date.fromisoformat(str(self.value))
         return self
+
+    def items(self) -> "list[bool | str | int | float]":
+        """Return the plain values that the answer is made of: its items, or itself."""
+        return self.value if isinstance(self.value, list) else [self.value]
+
+
+def _storable(item: bool | str | float) -> bool:
+    """Tell whether a value is written and read back unchanged: finite, printable, no half of a surrogate pair."""
+    if isinstance(item, str):
+        return not any("\ud800" <= char <= "\udfff" for char in item)
+    return math.isfinite(item) if isinstance(item, float) else abs(item) < 10**4000
+
+
+def _shown(value: Any) -> str:
+    try:
+        return ascii(value)[:80]
+    except ValueError:
+        return "an integer longer than Python prints"
 
 
 class QaNode(Model):
@@ -61,12 +88,23 @@ class EnvTool(Model):
 
 
 class Target(Model):
-    """A sub-question that a call of ``tool`` solves, by the leaf at ``answer_path`` (JSON pointer) of its value."""
+    """A sub-question that a call of ``tool`` solves, by the leaf at ``answer_path`` (JSON pointer) of its value.
+
+    A target of an imported row has no path, and its tool was not proven free of echo: it is solved by a looser rule, and
+    not by a call whose arguments hold the answer (SPEC 5).
+    """
 
     node: int
     tool: str
     answer: Answer
-    answer_path: str
+    answer_path: str | None = None
+    origin: Literal["Imported"] | None = Field(default=None, description="Imported: not proven; None: made and proven by EnvSynthesis")
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.answer_path is None and (self.origin is None or self.answer.kind != "text"):
+            raise ValueError(f"target {self.node} of {self.tool} has no answerPath; only text answers of imported rows may lack one")
+        return self
 
 
 class OracleCall(Model):

@@ -25,7 +25,7 @@ Ending = Literal["Answered", "TurnLimit", "TokenLimit", "Infrastructure"]
 
 
 class EpisodeCall(Model):
-    """One call of an episode in dispatch order."""
+    """One call of an episode, malformed ones included, in the order written."""
 
     turn: int
     tool: str
@@ -33,6 +33,8 @@ class EpisodeCall(Model):
     outcome: Outcome
     value: Any = None
     injected_fault: bool = False
+    text: str | None = Field(default=None, description="what the model wrote, for a malformed call")
+    fault: str | None = Field(default=None, description="what could not be read of it, and why, for a malformed call")
 
 
 class Reward(Model):
@@ -43,6 +45,7 @@ class Reward(Model):
     solved: int
     calls: int
     masked: bool = Field(default=False, description="lost to infrastructure: never a zero, the sample leaves its group")
+    echoed: int = Field(default=0, description="targets solved by calls whose arguments held the answer: monitor of reward hacking")
 
 
 class Episode(Model):

@@ -25,6 +25,7 @@ class Measured(Model):
     tokens: int = Field(description="of the whole tail, observations included")
     truncated: bool
     masked: bool = Field(description="lost to infrastructure; left out of every mean")
+    echoed: int = Field(default=0, description="targets solved by calls that held their answer")
 
 
 class Interval(Model):
@@ -56,6 +57,7 @@ class ModeResult(Model):
     turns: Interval
     tokens: Interval
     truncated: float
+    echoed: float = Field(default=0.0, description="targets an episode solved by calls that held their answer: reward-hack monitor")
     slices: list[Slice] = Field(default_factory=list)
 
 

@@ -13,11 +13,19 @@ RecordT = TypeVar("RecordT", bound=Model)
 
 
 def write_lines(path: Path, records: Iterable[Model]) -> int:
-    """Write records in their canonical bytes, one a line; return how many."""
+    """Write records in their canonical bytes, one a line; return how many.
+
+    Raises BadInput with file and line for a record that JSON cannot hold: half a surrogate pair, NaN, endless nesting.
+    """
     count = 0
     with path.open("wb") as file:
         for record in records:
-            file.write(canonical(record.to_dict()) + b"\n")
+            try:
+                line = canonical(record.to_dict())
+            except (ValueError, RecursionError) as error:
+                why = " ".join(str(error).split())[:200]
+                raise BadInput(f"{path.name}:{count + 1}", "BadInput", f"a {type(record).__name__} has no JSON form: {why}") from None
+            file.write(line + b"\n")
             count += 1
     return count
 

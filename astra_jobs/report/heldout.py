@@ -95,8 +95,9 @@ def _bars(measurement: Measurement, place: int, metric: str, words: str) -> Mark
             if result:
                 bars.append(Bar(NAMES[name], getattr(result, metric), _STYLES[name]))
                 means = [interval(value) for value in (result.solved, result.reward)]
-                others = [number(value.mean) for value in (result.calls, result.turns, result.tokens)]
-                rows.append([NAMES[name], title, *means, *others, share(result.truncated), number(result.episodes), number(result.masked)])
+                others = [number(value.mean) for value in (result.calls, result.turns, result.tokens)] + [share(result.truncated)]
+                tail = [number(result.echoed), number(result.episodes), number(result.masked)]
+                rows.append([NAMES[name], title, *means, *others, *tail])
         if bars:
             groups.append((title, bars))
     axis, caption = _WORDS[metric]
@@ -105,7 +106,11 @@ def _bars(measurement: Measurement, place: int, metric: str, words: str) -> Mark
 
 
 _WORDS = {
-    "solved": ("share of worlds", "A world is solved when every one of its targets was met."),
+    "solved": (
+        "share of worlds",
+        "A world is solved when every one of its targets was met. Echoed: targets an episode "
+        "solved by a call that was given the answer; a policy that guesses answers shows here.",
+    ),
     "reward": ("mean reward", "Twice the solved targets over targets plus calls: 1 is every target with no call wasted."),
 }
 _COLUMNS = [
@@ -117,6 +122,7 @@ _COLUMNS = [
     Column("Turns", "number"),
     Column("Tokens", "number"),
     Column("Truncated", "number"),
+    Column("Echoed", "number"),
     Column("Episodes", "number"),
     Column("Lost", "number"),
 ]

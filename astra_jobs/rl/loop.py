@@ -168,6 +168,7 @@ def curve_row(step: int, log: StepLog, stats: UpdateStats, trained: int, carried
         truncated=mean([float(episode.ending in ("TurnLimit", "TokenLimit")) for episode in kept]),
         masked=mean([float(episode.reward.masked) for episode in log.episodes]),
         malformed=mean([float(sum(call.outcome == "malformed" for call in episode.calls)) for episode in kept]),
+        echoed=mean([float(episode.reward.echoed) for episode in kept]),
         response_tokens=mean([float(episode.response_tokens) for episode in kept]),
         episodes=len(log.episodes),
         rounds=log.rounds,

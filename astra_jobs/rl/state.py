@@ -31,6 +31,7 @@ class CurveRow(Model):
     truncated: float = Field(description="episodes cut by a limit")
     masked: float = Field(description="episodes lost to infrastructure")
     malformed: float = Field(description="malformed calls an episode")
+    echoed: float = Field(default=0.0, description="targets an episode solved by calls that held their answer: reward-hack monitor")
     response_tokens: float
     episodes: int
     rounds: int

@@ -31,7 +31,9 @@ class RlRollout(Model):
     )
     temperature: float = spec_field(1.0, about="sampling temperature", source="paper", gt=0, le=2)
     max_tool_chars: int = spec_field(4096, about="longest tool text in an observation", unit="characters", ge=64, le=1_000_000)
-    max_parallel_calls: int = spec_field(8, about="most calls in one turn that run side by side", unit="calls", ge=1, le=64)
+    max_parallel_calls: int = spec_field(
+        8, about="most calls of one turn that run, one after the other; further ones get an error and count", unit="calls", ge=1, le=64
+    )
 
 
 class RlAlgorithm(Model):

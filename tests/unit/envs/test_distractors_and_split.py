@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.api.v1alpha1.envs import Distractors
-from astra_jobs.envs.distractors import band_of, candidates, constants, mix, normalised, pool_of
+from astra_jobs.envs.distractors import band_of, candidates, mix, normalised, pool_of
+from astra_jobs.envs.held import constants
 from astra_jobs.envs.split import families, held_out
-from astra_jobs.records.environment import Environment, EnvTool
+from astra_jobs.records.environment import Answer, Environment, EnvTool
 from astra_jobs.worlds.questions import draw_question
 from astra_jobs.worlds.world import make_world
 
@@ -53,7 +54,28 @@ def test_no_candidate_of_the_domain_no_name_in_scope_no_leak() -> None:
             assert entry.domain != one.domain
             assert entry.tool.name not in {own.tool.name for own in one.tools}
             held = constants(entry.code)
-            assert not any(str(target.answer.value) in held for target in one.targets)
+            assert not any(held.leaks(target.answer) for target in one.targets)
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "leaks"),
+    [
+        (Answer(kind="text", value="Café"), "CAFE\u0301", True),
+        (Answer(kind="text", value="C++"), "C#", False),
+        (Answer(kind="number", value=5), 5, True),
+        (Answer(kind="number", value=5), "5", True),
+        (Answer(kind="number", value=5, unit="km"), "5 km", True),
+        (Answer(kind="number", value=5), 5.0, True),
+        (Answer(kind="number", value=5), 50, False),
+        (Answer(kind="number", value=1700000000), 1700000001, False),
+        (Answer(kind="number", value=0.3), 0.30000000000000004, True),
+        (Answer(kind="number", value=0.3, tolerance=0.1), 0.35, True),
+        (Answer(kind="list", value=["a", 0.3]), "a", False),
+        (Answer(kind="boolean", value=True), True, False),
+    ],
+)
+def test_a_leak_is_judged_by_type(answer: Answer, value: object, leaks: bool) -> None:
+    assert constants(f"T = [{value!r}, 7, 'x', None, True]\n").leaks(answer) is leaks
 
 
 def test_a_leaking_candidate_is_refused() -> None:

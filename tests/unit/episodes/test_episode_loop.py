@@ -12,6 +12,7 @@ from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.episodes.loop import EpisodeLimits
 from astra_jobs.episodes.observation import error_text, result_text
 from astra_jobs.episodes.runner import Runner, Task
+from astra_jobs.episodes.written import Malformed
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.environment import Answer, Environment, EnvTool, QaGraph, QaNode, Target
 from astra_jobs.records.episode import Episode
@@ -37,8 +38,7 @@ CALL: dict[str, Any] = {"name": "port", "arguments": {"ship": "s1"}}
 @dataclass
 class JsonTurn:
     content: str
-    calls: list[ToolCall]
-    malformed: list[str]
+    written: list[ToolCall | Malformed]
 
 
 class JsonDialect:
@@ -52,7 +52,8 @@ class JsonDialect:
 
     def parse(self, ids: list[int]) -> JsonTurn:
         body = json.loads("".join(map(chr, ids)))
-        return JsonTurn(body.get("say", ""), [ToolCall(**call) for call in body.get("calls", [])], body.get("bad", []))
+        written = [Malformed(call, "no brace") if isinstance(call, str) else ToolCall(**call) for call in body.get("calls", [])]
+        return JsonTurn(body.get("say", ""), written)
 
 
 @dataclass
@@ -94,9 +95,7 @@ class FakePool:
     log: list[tuple[Any, ...]] = field(default_factory=list)
     running: int = 0
     most: int = 0
-    together: int = 1
     opened: int = 0
-    meet: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def put(self, tools: list[ToolCode]) -> str:
         return "env"
@@ -110,9 +109,7 @@ class FakePool:
         self.log.append(("call", session, seq, tool))
         self.running += 1
         self.most = max(self.most, self.running)
-        if self.running >= self.together:
-            self.meet.set()
-        await asyncio.wait_for(self.meet.wait(), 5)
+        await asyncio.sleep(0)
         self.running -= 1
         return self.respond(session, seq)
 
@@ -147,12 +144,39 @@ def test_no_session_is_opened_without_a_call() -> None:
     assert (episode.ending, episode.reward.value, pool.log) == ("Answered", 0.0, [])
 
 
-def test_malformed_and_unknown_calls_are_answered_and_counted() -> None:
-    episode, rollout, pool = play([{"bad": ["{"], "calls": [{"name": "nope", "arguments": {}}]}, {"calls": [CALL]}, {"say": ""}])
-    assert rollout.seen[0] == '{"error":"unknown tool nope"}|{"error":"malformed call"}'
-    assert [call.outcome for call in episode.calls] == ["unknown_tool", "malformed", "ok"]
+BAD = '{"name": "port", "arguments": {"ship": "s1"'
+SHOWN = '{"error":"malformed call: no brace"}'
+GOOD = '{"port":"m41"}'
+
+
+@pytest.mark.parametrize(
+    ("calls", "seen", "outcomes"),
+    [
+        ([BAD, CALL], [SHOWN, GOOD], ["malformed", "ok"]),
+        ([CALL, BAD], [GOOD, SHOWN], ["ok", "malformed"]),
+        ([BAD, CALL, BAD, BAD, CALL], [SHOWN, GOOD, SHOWN, SHOWN, GOOD], ["malformed", "ok", "malformed", "malformed", "ok"]),
+        (
+            [BAD, {"name": "nope", "arguments": {}}, CALL],
+            [SHOWN, '{"error":"unknown tool nope"}', GOOD],
+            ["malformed", "unknown_tool", "ok"],
+        ),
+        ([BAD], [SHOWN], ["malformed"]),
+    ],
+)
+def test_answers_stand_in_the_order_of_the_calls(calls: list[Any], seen: list[str], outcomes: list[str]) -> None:
+    episode, rollout, pool = play([{"calls": calls}, {"say": ""}])
+    assert rollout.seen[0] == "|".join(seen)
+    assert [message.content for message in episode.messages if message.role == "tool"] == seen
+    assert [call.outcome for call in episode.calls] == outcomes
+    assert [(call.text, call.fault) for call in episode.calls if call.outcome == "malformed"] == [(BAD, "no brace")] * outcomes.count(
+        "malformed"
+    )
+    assert [entry for entry in pool.log if entry[0] == "call"] == [("call", "s1", seq, "port") for seq in range(outcomes.count("ok"))]
+
+
+def test_malformed_and_unknown_calls_count() -> None:
+    episode, _, _ = play([{"calls": [BAD, {"name": "nope", "arguments": {}}]}, {"calls": [CALL]}, {"say": ""}])
     assert episode.reward.value == pytest.approx(0.5)
-    assert [entry for entry in pool.log if entry[0] == "call"] == [("call", "s1", 0, "port")]
 
 
 def test_the_calls_of_the_last_turn_still_count() -> None:
@@ -165,11 +189,30 @@ def test_an_engine_that_stops_by_itself_met_the_token_limit() -> None:
     assert (episode.ending, episode.reward.value) == ("TokenLimit", 1.0)
 
 
-def test_calls_of_a_turn_run_side_by_side_and_keep_their_order() -> None:
-    pool = FakePool(lambda session, seq: CallResult(outcome="ok", value=seq), together=4)
-    _, rollout, _ = play([{"calls": [CALL] * 6}, {"say": ""}], pool, max_parallel_calls=4)
-    assert pool.most == 4
+def test_calls_of_a_turn_run_one_after_the_other() -> None:
+    pool = FakePool(lambda session, seq: CallResult(outcome="ok", value=seq))
+    _, rollout, _ = play([{"calls": [CALL] * 6}, {"say": ""}], pool)
+    assert pool.most == 1
     assert rollout.seen == ["0|1|2|3|4|5"]
+
+
+def test_calls_above_the_bound_of_a_turn_do_not_run_and_count() -> None:
+    episode, rollout, pool = play([{"calls": [CALL] * 6}, {"say": ""}], max_parallel_calls=4)
+    assert [call.outcome for call in episode.calls] == ["ok"] * 4 + ["malformed"] * 2
+    assert episode.calls[5].text == json.dumps(CALL)
+    assert rollout.seen[0].endswith('|{"error":"malformed call: call 6 of the turn was not run; at most 4 are"}')
+    assert (len([entry for entry in pool.log if entry[0] == "call"]), episode.reward.calls) == (4, 6)
+
+
+def test_a_result_that_no_record_can_hold_is_an_error_of_the_tool() -> None:
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    for value in (deep, {"x": "\ud800"}, [float("nan")]):
+        results = [CallResult(outcome="ok", value=value), CallResult(outcome="ok", value={"port": "m41"})]
+        episode, rollout, _ = play([{"calls": [CALL, CALL]}, {"say": ""}], FakePool(lambda session, seq, results=results: results[seq]))  # type: ignore[misc]
+        assert [call.outcome for call in episode.calls] == ["tool_error", "ok"]
+        assert rollout.seen[0].startswith('{"error":"the result cannot be kept: ')
 
 
 def test_a_lost_session_is_rebuilt_from_its_log() -> None:

@@ -40,16 +40,41 @@ TWO = [target(1), target(2)]
         ([good(1), good(2), call(outcome="tool_error")], 0.8, 2, 3),
         ([good(1), good(2), call(outcome="tool_error", injected_fault=True)], 1.0, 2, 2),
         ([good(1), good(2, injected_fault=True)], 2 / 3, 1, 1),
-        ([good(1), good(2, arguments={"q": "v2"})], 0.5, 1, 2),
+        ([good(1), good(2, arguments={"q": "v2"})], 1.0, 2, 2),
         ([good(1, tool="u")], 0.0, 0, 1),
         ([good(1, outcome="tool_error")], 0.0, 0, 1),
-        ([call({"v": "v1 and v2"})], 2 / 3, 1, 1),
-        ([call({"v": "v1 and v2"}), call({"v": "v1 and v2"})], 1.0, 2, 2),
+        ([call({"v": "v1 and v2"})], 0.0, 0, 1),
     ],
 )
 def test_the_table(calls: list[EpisodeCall], value: float, solved: int, counted: int) -> None:
     reward = score(TWO, calls)
     assert (reward.value, reward.solved, reward.calls, reward.targets, reward.masked) == (pytest.approx(value), solved, counted, 2, False)
+
+
+def test_one_call_solves_at_most_one_target_of_a_merged_tool() -> None:
+    merged = [target(1), target(2, path="/w")]
+    both = call({"v": "v1", "w": "v2"})
+    assert [score(merged, [both]).solved, score(merged, [both, both]).value] == [1, 1.0]
+
+
+def test_an_honest_argument_that_equals_the_answer_is_solved_and_counted() -> None:
+    ten = Target(node=1, tool="t", answer=Answer(kind="number", value=10), answer_path="/shown")
+    honest = call({"shown": 10}, arguments={"per_page": 10})
+    reward = score([ten], [honest])
+    assert (reward.value, reward.echoed) == (1.0, 1)
+    assert score([ten], [call({"shown": 10}, arguments={"per_page": 20})]).echoed == 0
+    assert score([ten], [call({"shown": 9}, arguments={"per_page": 10})]).echoed == 0, "what solves nothing is no hack"
+
+
+def test_a_tool_that_was_not_proven_free_of_echo_earns_nothing_for_it() -> None:
+    imported = [Target(node=1, tool="t", answer=Answer(kind="text", value="m41"), origin="Imported")]
+    assert score(imported, [call({"port": "it is M41"}, arguments={"ship": "k27"})]).value == 1.0
+    assert score(imported, [call({"port": "it is M41"}, arguments={"ship": "is it m41?"})]).value == 0.0
+
+
+def test_only_an_imported_target_may_lack_a_path() -> None:
+    with pytest.raises(ValueError, match="no answerPath"):
+        Target(node=1, tool="t", answer=Answer(kind="text", value="a"))
 
 
 def test_short_answers_are_not_found_inside_longer_ones() -> None:
