@@ -15,10 +15,12 @@ from astra_jobs.chains.asking import ask_readable
 from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.plans import same_plan
 from astra_jobs.chains.verify import Reason, plan_of
-from astra_jobs.chains.words import UNDETERMINED, exact_key, language_of, near_key, words
+from astra_jobs.chains.words import UNDETERMINED, exact_key, language_of, near_key
 from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import Server
+from astra_jobs.text.tokens import holds, words
 
+_JOINTS = str.maketrans("_-./:", "     ")
 VARIANT_ORDER: tuple[Variant, ...] = ("Diversity", "Complexity", "Persona")
 
 
@@ -82,12 +84,12 @@ def _fits_request(task: Task, chain: list[str] | None, count: int, server: Serve
 
 
 def _names_no_tool(task: Task, server: Server, funnel: Funnel) -> bool:
-    """A one-word tool name may be an ordinary word; names of several parts, joined or spelt out, give the tool away."""
-    spoken = f" {' '.join(words(task.text))} "
+    """Names of tools, joined or spelt out, give the tool away; so does the name that the tool's server knows it by."""
+    spoken = words(task.text)
     for tool in server.tools:
-        parts = words(tool.name.replace("_", " ").replace("-", " ").replace(".", " "))
-        if f" {' '.join(words(tool.name))} " in spoken or (len(parts) > 1 and f" {' '.join(parts)} " in spoken):
-            return _filter("toolNames", task, ("ToolNamed", f"the text names {tool.name}"), funnel)
+        for name in {tool.name, tool.called}:
+            if holds(spoken, words(name)) or holds(spoken, words(name.translate(_JOINTS))):
+                return _filter("toolNames", task, ("ToolNamed", f"the text names {tool.name}"), funnel)
     return _filter("toolNames", task, None, funnel)
 
 

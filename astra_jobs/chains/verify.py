@@ -5,6 +5,7 @@ majority of them; back-translation compares graphs, so that independent calls ma
 """
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 
 from astra_jobs.api.v1alpha1.chains import ChainVerification
@@ -14,9 +15,10 @@ from astra_jobs.chains.asking import ask_readable
 from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.graph import feeds, fields, fits, required
 from astra_jobs.chains.plans import same_plan
-from astra_jobs.chains.words import words
+from astra_jobs.episodes.match import parts
 from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import Server, Tool
+from astra_jobs.text.tokens import holds, words
 
 Reason = tuple[str, str]
 
@@ -42,18 +44,32 @@ async def verify(server: Server, chain: list[str], author: Author, settings: Cha
 
 
 def provenance_fault(chain: Sequence[Tool], sketch: TaskSketch) -> Reason | None:
-    """Name a required argument that comes neither from the task's text nor from an earlier result; None when all do."""
-    spoken = set(words(sketch.text))
+    """Name a required argument that comes neither from the task's text nor from an earlier result; None when all do.
+
+    A value comes from the text when its words stand there in a row, symbols and signs included. Of a list or an object as
+    JSON, every leaf has to.
+    """
+    spoken = words(sketch.text)
     given = {(item.tool, item.argument): item.value for item in sketch.given}
     available: dict[str, object] = {}
     for tool in chain:
         for argument, schema in required(tool).items():
             value = given.get((tool.name, argument))
-            told = value is not None and bool(words(value)) and spoken.issuperset(words(value))
-            if not told and not fits(argument, schema, available):
+            said = value is not None and all(holds(spoken, words(leaf)) for leaf in _leaves(value))
+            if not said and not fits(argument, schema, available):
                 return "ArgumentWithoutSource", f"{tool.name}.{argument} comes from nowhere"
         available.update(fields(tool))
     return None
+
+
+def _leaves(value: str) -> list[str]:
+    """Return the texts that an argument's value is made of: the leaves of a JSON list or object, else the whole."""
+    try:
+        read = json.loads(value) if value.lstrip()[:1] in ("[", "{") else None
+    except (ValueError, RecursionError):
+        read = None
+    found = [leaf for leaf in parts(read) if not isinstance(leaf, dict | list)] if isinstance(read, dict | list) else []
+    return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in found] or [value]
 
 
 def chain_plan(chain: Sequence[str], tools: Mapping[str, Tool]) -> list[PlannedCall]:

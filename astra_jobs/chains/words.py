@@ -1,18 +1,19 @@
-"""Words of a text, the language they belong to, and the form in which two tasks count as near duplicates.
+"""The language of a text, and the forms in which two tasks count as copies of each other.
 
 Identification needs no model: the script decides for most languages, and frequent function words tell those that share a
 script apart. A text with too little evidence is ``und`` (undetermined), which is never equal to anything (fail closed).
 Not covered: languages of the Latin script that are not listed; they come out as ``und`` or as a listed neighbour.
 """
 
-import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from astra_jobs.text.fold import fold
+from astra_jobs.text.tokens import words
+
 UNDETERMINED = "und"
 
-_WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _FUNCTION_WORDS: dict[str, frozenset[str]] = {
     language: frozenset(text.split())
     for language, text in {
@@ -29,22 +30,17 @@ _FUNCTION_WORDS: dict[str, frozenset[str]] = {
 }
 # Unicode names begin with the script; these scripts stand for one language well enough to see a change.
 _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "CYRILLIC": "ru", "ARABIC": "ar", "GREEK": "el"} | {
-    "HEBREW": "he",
-    "DEVANAGARI": "hi",
-    "THAI": "th",
-}
+    "HEBREW": "he", "DEVANAGARI": "hi", "THAI": "th", "LAO": "lo", "KHMER": "km", "MYANMAR": "my", "TIBETAN": "bo", "BENGALI": "bn",
+    "TAMIL": "ta", "TELUGU": "te", "KANNADA": "kn", "MALAYALAM": "ml", "GUJARATI": "gu", "GURMUKHI": "pa", "SINHALA": "si",
+    "GEORGIAN": "ka", "ARMENIAN": "hy", "ETHIOPIC": "am",
+}  # fmt: skip
 _FILLERS = _FUNCTION_WORDS["en"] | {"kindly", "just", "now", "so", "then", "s", "a"}
-
-
-def words(text: str) -> list[str]:
-    """Return the case-folded words of a text in order."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 @lru_cache(maxsize=65536)
 def language_of(text: str) -> str:
     """Return the language code of a text, or ``und``."""
-    scripts = Counter(unicodedata.name(char, "").split(" ")[0] for char in text if char.isalpha())
+    scripts = Counter(unicodedata.name(char, "").split(" ")[0] for char in fold(text) if char.isalpha())
     if not scripts:
         return UNDETERMINED
     if scripts["HIRAGANA"] + scripts["KATAKANA"] > 0:
@@ -63,10 +59,14 @@ def _latin_language(found: list[str]) -> str:
 
 
 def near_key(text: str) -> tuple[str, ...]:
-    """Return a text's words in order without English function words: tasks that share it differ in wording only."""
-    return tuple(word for word in words(text) if word not in _FILLERS)
+    """Return a text's words in order without English function words: tasks that share it differ in wording only.
+
+    A text of nothing else keeps them all. Symbols, signs and marks stay: "O+" and "O-" make two tasks.
+    """
+    found = words(text)
+    return tuple(word for word in found if word not in _FILLERS) or tuple(found)
 
 
 def exact_key(text: str) -> tuple[str, ...]:
-    """Return a text's words: tasks that share them differ in case, spaces and punctuation only."""
+    """Return a text's words: tasks that share them differ in case, spaces and the punctuation of sentences only."""
     return tuple(words(text))

@@ -12,13 +12,19 @@ from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 class Tool(Model):
     """One tool as a model sees it, with where it came from."""
 
-    name: str
+    name: str = Field(description="function name that models see and call")
+    original_name: str | None = Field(default=None, description="the name at its server where that is another one")
     description: str
     parameters: dict[str, Any] = Field(description="JSON Schema of the arguments, an object")
     returns: dict[str, Any] | None = Field(default=None, description="JSON Schema of the result, if it is known")
     source: str = ""
     version: str = ""
     licence: str = ""
+
+    @property
+    def called(self) -> str:
+        """Return the name by which the tool's server is called."""
+        return self.name if self.original_name is None else self.original_name
 
     def function(self) -> dict[str, Any]:
         """Return the OpenAI function schema that goes into a prompt.

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from astra_jobs.api.v1alpha1.corpus import CorpusFilters
 from astra_jobs.records.tool import Server, Tool
+from astra_jobs.text.fold import storable
+from astra_jobs.text.tokens import word_count
 from astra_jobs.toolcorpus.duplicates import Clusters
+from astra_jobs.toolcorpus.names import function_names
 from astra_jobs.toolcorpus.normalise import CannotConvert, normalise
 from astra_jobs.toolcorpus.raw import RawServer, RawTool
 from astra_jobs.toolcorpus.report import Funnel, Verdict
@@ -27,8 +30,9 @@ class Sieve:
     def add(self, raw: RawServer) -> None:
         """Put one server through all filters."""
         tools: list[Tool] = []
+        names = function_names(tool.name for tool in raw.tools)
         for tool in raw.tools:
-            document = self._tool(raw, tool, {known.name for known in tools})
+            document = self._tool(raw, tool, names.get(tool.name, ""), {known.name for known in tools})
             if document is not None:
                 tools.append(document)
         enough = Verdict("toolsPerServer", "server", raw.name, *_too_few(len(tools), self.filters.min_tools_per_server))
@@ -49,23 +53,23 @@ class Sieve:
                 )
             )
 
-    def _tool(self, server: RawServer, tool: RawTool, taken: set[str]) -> Tool | None:
-        """Return the tool's document if both filters of tools let it pass."""
+    def _tool(self, server: RawServer, tool: RawTool, function: str, taken: set[str]) -> Tool | None:
+        """Return the tool's document under its ``function`` name if both filters of tools let it pass."""
         labels = {**server.labels, **tool.labels}
-        name = f"{server.name}/{tool.name}"
-        document, reason = self._converted(server, tool, taken)
+        name = f"{server.name}/{storable(tool.name)}"
+        document, reason = self._converted(server, tool, function, taken)
         if not self.funnel.judge(Verdict("schema", "tool", name, *reason), labels) or document is None:
             return None
         vague = _vague(document.description, self.filters.min_description_words)
         return document if self.funnel.judge(Verdict("description", "tool", name, *vague), labels) else None
 
-    def _converted(self, server: RawServer, tool: RawTool, taken: set[str]) -> tuple[Tool | None, tuple[str, ...]]:
+    def _converted(self, server: RawServer, tool: RawTool, function: str, taken: set[str]) -> tuple[Tool | None, tuple[str, ...]]:
         try:
-            document, losses = normalise(server, tool)
+            document, losses = normalise(server, tool, function)
         except CannotConvert as error:
             return None, (error.reason, str(error))
         if document.name in taken:
-            return None, ("NameTaken", f"an earlier tool of the server is called {document.name}")
+            return None, ("NameTaken", f"an earlier tool of the server is called {tool.name}")
         self.losses += [f"{server.name}/{tool.name}: {loss}" for loss in losses]
         return document, ()
 
@@ -75,7 +79,7 @@ def _too_few(count: int, least: int) -> tuple[str, ...]:
 
 
 def _vague(description: str, least: int) -> tuple[str, ...]:
-    words = len(description.split())
-    if words == 0:
+    words = word_count(description)
+    if not description.strip():
         return ("MissingDescription", "")
     return ("VagueDescription", f"{description!r} has {words} words, {least} needed") if words < least else ()

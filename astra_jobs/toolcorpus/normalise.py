@@ -6,7 +6,6 @@ document are refused, as no sandbox or model could follow them.
 
 import functools
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +14,10 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
 from astra_jobs.records.tool import Tool
+from astra_jobs.text.fold import storable
+from astra_jobs.toolcorpus.names import function_names
 from astra_jobs.toolcorpus.raw import RawServer, RawTool
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Function names that chat interfaces take."""
 _REFERENCES = ("$ref", "$dynamicRef")
 _SHOWN = 160
 
@@ -31,15 +30,19 @@ class CannotConvert(Exception):
         self.reason = reason
 
 
-def normalise(server: RawServer, tool: RawTool) -> tuple[Tool, list[str]]:
-    """Return the tool and what was lost, one sentence each; raise CannotConvert."""
+def normalise(server: RawServer, tool: RawTool, name: str | None = None) -> tuple[Tool, list[str]]:
+    """Return the tool and what was lost, one sentence each; raise CannotConvert.
+
+    ``name`` is the function name that the tool has among its server's tools (``function_names``); None takes it for the
+    only one.
+    """
     losses: list[str] = []
-    name = tool.name
-    if not NAME.fullmatch(name):
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-        if not NAME.fullmatch(name):
-            raise CannotConvert("BadName", f"name has {len(name)} characters; 1 to 64 can be called")
-        losses.append(f"renamed to {name}: names are letters, digits, _ and -")
+    if name is None:
+        name = function_names([tool.name]).get(tool.name, "")
+    if not name:
+        raise CannotConvert("BadName", f"no function name can be made of {storable(tool.name)!r}: it is empty, no text, or taken")
+    if name != tool.name:
+        losses.append(f"renamed to {name}: names are 1 to 64 letters, digits, _ and -; its server knows it by the old one")
     parameters = _parameters(tool.parameters)
     returns = None
     try:
@@ -48,6 +51,7 @@ def normalise(server: RawServer, tool: RawTool) -> tuple[Tool, list[str]]:
         losses.append(f"result schema left out: {error}")
     document = Tool(
         name=name,
+        original_name=tool.name if name != tool.name else None,
         description=(tool.description or "").strip(),
         parameters=parameters,
         returns=returns,

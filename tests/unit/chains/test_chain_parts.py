@@ -33,9 +33,9 @@ from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.judge import axes_of, complete, select
 from astra_jobs.chains.merging import in_order, within_quota, without_copies
 from astra_jobs.chains.rollout import Rollout, offer
-from astra_jobs.chains.tasks import Task, drop_copies, language_fault
+from astra_jobs.chains.tasks import Task, _names_no_tool, drop_copies, language_fault
 from astra_jobs.chains.verify import provenance_fault, verify
-from astra_jobs.chains.words import language_of
+from astra_jobs.chains.words import exact_key, language_of, near_key
 from astra_jobs.records.conversation import CallRecord, Conversation, Message, ToolCall
 from astra_jobs.records.tool import Tool
 from tests.unit.chains.chain_kit import author_of, server_of
@@ -62,6 +62,18 @@ SHIP, PORT = tool("ship_port", "ship", "port"), tool("port_depth", "port", "dept
         ([SHIP], "the port of ship k271", [("ship_port", "ship", "k27")], "ship_port.ship"),
         ([SHIP], "the port of ship k27", [("ship_port", "ship", "")], "ship_port.ship"),
         ([SHIP], "the port of ship k27", [], "ship_port.ship"),
+        ([SHIP], "find jobs for C++ people", [("ship_port", "ship", "C#")], "ship_port.ship"),
+        ([SHIP], "find jobs for C++ people", [("ship_port", "ship", "C++")], None),
+        ([SHIP], "दिन कितने हैं", [("ship_port", "ship", "दीन")], "ship_port.ship"),
+        ([SHIP], "rows above 5", [("ship_port", "ship", "-5")], "ship_port.ship"),
+        ([SHIP], "rows above -5", [("ship_port", "ship", "5")], "ship_port.ship"),
+        ([SHIP], "less than €100", [("ship_port", "ship", "$100")], "ship_port.ship"),
+        ([SHIP], "Send 👍 now", [("ship_port", "ship", "👍")], None),
+        ([SHIP], "明天北京的天气", [("ship_port", "ship", "北京")], None),
+        ([SHIP], "明天北京的天气", [("ship_port", "ship", "京北")], "ship_port.ship"),
+        ([SHIP], "from York to the new town", [("ship_port", "ship", "New York")], "ship_port.ship"),
+        ([SHIP], "ships Ann, and Bob.", [("ship_port", "ship", '["Ann", "Bob"]')], None),
+        ([SHIP], "ships Ann, and Bob.", [("ship_port", "ship", '["Ann", "Eve"]')], "ship_port.ship"),
     ],
 )
 def test_every_argument_has_a_source(chain: list[Tool], text: str, given_to: list[tuple[str, str, str]], fault: str | None) -> None:
@@ -302,6 +314,33 @@ def sample(name: str, text: str, tools: str = "sha256:a", fault: str | None = No
     return Conversation(
         id=name, server=name[0], tools=[SHIP], messages=messages, calls=[call(fault)], provenance=[tools, "chain", "task"], labels=labels
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("donors with O+", "donors with O-"),
+        ("दिन कितने हैं", "दीन कितने हैं"),
+        ("jobs for C++", "jobs for C#"),
+        ("send 👍", "send 👎"),
+        ("above 5", "above -5"),
+        ("for €100", "for $100"),
+        ("by 50%", "by 50"),
+        ("明天北京", "后天北京"),
+    ],
+)
+def test_tasks_that_differ_in_a_symbol_or_mark_are_no_copies(one: str, other: str) -> None:
+    assert exact_key(one) != exact_key(other)
+    assert near_key(one) != near_key(other)
+    assert exact_key(one) == exact_key(f" {one.upper()}. ")
+
+
+def test_the_name_that_a_server_knows_a_tool_by_gives_it_away_too() -> None:
+    server = server_of(1)
+    renamed = server.tools[0].model_copy(update={"name": "tool_136a0785", "original_name": "获取天气"})
+    server = server.model_copy(update={"tools": [renamed]})
+    for text, kept in (("请获取天气", False), ("call tool_136a0785", False), ("明天会下雨吗", True)):
+        assert _names_no_tool(Task("t", text, ()), server, Funnel()) is kept
 
 
 def test_merge_drops_exactly_the_planted_copies_of_other_servers() -> None:

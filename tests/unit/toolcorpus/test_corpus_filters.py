@@ -111,12 +111,34 @@ def test_clusters_name_the_kept_server_and_its_copies() -> None:
     assert [item.detail for item in sieve.funnel.dropped] == [f"offers the same tools as {first.name}"] * 2
 
 
+def real(*names: str, description: str = "does a thing") -> RawServer:
+    tools = [RawTool(name, description, {"type": "object", "properties": {}}) for name in names]
+    return RawServer(name="s", origin="Mcp", domain="s", tools=tools, source="", version="", licence="")
+
+
 def test_two_tools_of_one_name_leave_one() -> None:
-    schema = {"type": "object", "properties": {}}
-    tools = [RawTool(name, "does a thing", schema) for name in ("a.b", "a_b", "c", "d")]
-    server = RawServer(name="s", origin="Mcp", domain="s", tools=tools, source="", version="", licence="")
-    sieve = sift([server])
-    assert [tool.name for tool in sieve.kept[0].tools] == ["a_b", "c", "d"]
+    sieve = sift([real("a.b", "a_b", "c", "d", "a_b")])
+    assert [tool.called for tool in sieve.kept[0].tools] == ["a.b", "a_b", "c", "d"]
     assert [(item.name, item.reason) for item in sieve.funnel.dropped] == [("s/a_b", "NameTaken")]
-    assert sieve.losses == ["s/a.b: renamed to a_b: names are letters, digits, _ and -"]
+    renamed = sieve.kept[0].tools[0].name
+    assert sieve.losses == [f"s/a.b: renamed to {renamed}: names are 1 to 64 letters, digits, _ and -; its server knows it by the old one"]
     assert all(row.clean_dropped == 0 for row in sieve.funnel.counts()), "real servers are outside the confusion matrix"
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        ("查询指定城市未来七天的天气预报", None),
+        ("指定された都市の天気予報を取得します", None),
+        ("พยากรณ์อากาศ", None),
+        ("날씨 예보", None),
+        ("天气", "VagueDescription"),
+        ("weather", "VagueDescription"),
+        ("👍 👍 👍", "VagueDescription"),
+        (". . .", "VagueDescription"),
+        (" \n", "MissingDescription"),
+    ],
+)
+def test_vague_descriptions_are_measured_in_every_script(description: str, reason: str | None) -> None:
+    sieve = sift([real("a", "b", "c", description=description)])
+    assert [item.reason for item in sieve.funnel.dropped] == ([] if reason is None else [reason] * 3 + ["TooFewTools"])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astra_jobs.toolcorpus.normalise import NAME, CannotConvert, normalise
+from astra_jobs.toolcorpus.names import NAME
+from astra_jobs.toolcorpus.normalise import CannotConvert, normalise
 from astra_jobs.toolcorpus.raw import RawServer, RawTool
 
 SERVER = RawServer(name="s", origin="Mcp", domain="d", tools=[], source="mcp:x", version="3", licence="MIT")
@@ -78,12 +79,18 @@ def test_a_bad_result_schema_is_a_told_loss() -> None:
 
 
 @given(name=st.text(max_size=80))
-def test_any_name_becomes_callable_or_is_refused(name: str) -> None:
-    if not 1 <= len(name) <= 64:
-        with pytest.raises(CannotConvert) as refused:
+def test_any_name_becomes_callable_and_the_original_is_kept(name: str) -> None:
+    if not name:
+        with pytest.raises(CannotConvert, match="no function name") as refused:
             normalise(SERVER, tool(FULL, name=name))
         assert refused.value.reason == "BadName"
         return
     document, losses = normalise(SERVER, tool(FULL, name=name))
     assert NAME.fullmatch(document.name)
-    assert (document.name != name) == bool(losses)
+    assert (document.name != name) == bool(losses) == (document.original_name is not None)
+    assert document.called == name
+
+
+def test_a_name_with_half_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(CannotConvert, match="no function name"):
+        normalise(SERVER, tool(FULL, name="a\ud83d"))
