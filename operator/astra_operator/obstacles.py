@@ -11,7 +11,7 @@ KUEUE = ("kueue.x-k8s.io/v1beta2", "Workload")
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why the cluster lets no step be taken: LauncherMissing, QueueMissing, SandboxRuntimeMissing, Refused; and a line for people."""
+    """Why the cluster lets no step be taken: a reason of status, and a line for people."""
 
     reason: str
     message: str

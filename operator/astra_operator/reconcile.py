@@ -12,7 +12,7 @@ from datetime import datetime
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
-from astra_operator.clusters.base import Cluster, Conflict, Object, Refused, RunKey
+from astra_operator.clusters.base import Cluster, Conflict, Object, Refused, RunKey, parse_time
 from astra_operator.desired.launch import LaunchPlan, attempt_config, launch_objects, with_end
 from astra_operator.desired.naming import STACKS_ANNOTATION
 from astra_operator.desired.sandbox import pool_objects
@@ -31,6 +31,9 @@ from astra_operator.view import View, name_of
 ASKERS, ASKED_IN_TURN = 16, 4
 BLOCKED_SECONDS = 60.0
 """After this time a step that the cluster refused is tried again: what refused it mostly makes no event here."""
+
+PASSING_SECONDS = 60.0
+"""So long after a run was made nobody is told of what an earlier one of its name has left: the garbage collector is at work."""
 
 UNEXPLAINED = ("Vanished", "Unread")
 """Ends of launches whose pods are not seen: before one is taken for true, the cluster is asked if its pods are only late."""
@@ -118,6 +121,8 @@ class Reconciler:
             return not rest or self._apply_to(first, rest, view.run)
         except Refused as error:
             return Obstacle("Refused", str(error))
+        except Conflict as error:
+            return _name_taken(view, error)
 
     def _serve(self, view: View, step: Serve) -> bool | Obstacle:
         """Make or mend a sandbox pool. What of it is refused is made once it is allowed; what is there stays until then."""
@@ -127,6 +132,8 @@ class Reconciler:
             return missing or bool(self.cluster.apply(pool_objects(step.plan), view.run))
         except Refused as error:
             return Obstacle("Refused", str(error))
+        except Conflict as error:
+            return _name_taken(view, error)
 
     def _apply_to(self, request: Object, workload: list[Object], run: Object) -> bool:
         """Make the workload of a request that was made just now; one that cannot be leaves no request."""
@@ -203,7 +210,15 @@ def _needs_pods(step: Step) -> bool:
 
 def _refused_before(view: View) -> bool:
     condition = view.stored.condition("Stalled")
-    return condition is not None and condition.status == "True" and condition.reason == "Refused"
+    return condition is not None and condition.status == "True" and condition.reason in ("Refused", "NameTaken")
+
+
+def _name_taken(view: View, error: Conflict) -> Obstacle:
+    """Return an obstacle for a name that somebody else's object has; one that goes by itself gets the time for it, and is raised again."""
+    age = (view.now - parse_time(view.run["metadata"]["creationTimestamp"])).total_seconds()
+    if error.passing and age < PASSING_SECONDS:
+        raise error
+    return Obstacle("NameTaken", str(error))
 
 
 def _makes(view: View, step: Step) -> tuple[Object | None, list[Object]]:

@@ -111,6 +111,16 @@ def test_names_of_runs_are_bounded(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_begins_with_a_digit_is_refused_where_a_child_cannot_bear_it(wire: Wire, kind: Kind) -> None:
+    answer = wire.try_run(kind, body_of(kind, SPECS[kind]) | {"metadata": {"name": "7b-base"}})
+    if kind in ("ToolCorpus", "ChainSynthesis"):
+        assert answer[0] == CREATED
+    else:
+        assert "metadata.name must begin with a letter" in refusal(*answer)
+        assert "such as run-" in refusal(*answer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_manager_may_be_named_once_and_never_changed(wire: Wire, kind: Kind) -> None:
     (rules,) = TRANSITIONS.values()
     url = collection(wire, kind)

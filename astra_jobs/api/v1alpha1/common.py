@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from astra_jobs.api.base import Model, spec_field
-from astra_jobs.api.v1alpha1.names import ManagerName, Name, ObjectName, QueueName
+from astra_jobs.api.v1alpha1.names import LetterName, ManagerName, Name, ObjectName, QueueName
 from astra_jobs.api.v1alpha1.pod import Pod
 
 OPERATOR = "astra.dev/operator"
@@ -26,6 +26,12 @@ class Metadata(BaseModel):
     annotations: dict[str, str] = Field(default_factory=dict)
     creationTimestamp: str | None = None
     deletionTimestamp: str | None = None
+
+
+class LetteredMetadata(Metadata):
+    """Metadata of the kinds of which a PyTorchJob or a Service is made: not every name of a Job is one of theirs."""
+
+    name: LetterName
 
 
 class RunReference(Model):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from astra_jobs.api.base import Model, spec_field
 from astra_jobs.api.v1alpha1.author import EnvAuthor
-from astra_jobs.api.v1alpha1.common import CommonSpec, ProceduralWorlds, Resource
+from astra_jobs.api.v1alpha1.common import CommonSpec, LetteredMetadata, ProceduralWorlds, Resource
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 
 HEADROOM = 0.1
@@ -80,4 +80,5 @@ class EnvSynthesis(Resource):
     """Verifiable environments made from question graphs."""
 
     kind: Literal["EnvSynthesis"] = "EnvSynthesis"
+    metadata: LetteredMetadata
     spec: EnvSynthesisSpec

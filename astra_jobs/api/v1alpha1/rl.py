@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from astra_jobs.api.base import Model, spec_field
-from astra_jobs.api.v1alpha1.common import CommonSpec, Resource, RunReference
+from astra_jobs.api.v1alpha1.common import CommonSpec, LetteredMetadata, Resource, RunReference
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 from astra_jobs.api.v1alpha1.training import Checkpointing, EvaluationSpec, Optimizer
 
@@ -90,4 +90,5 @@ class RLRun(Resource):
     """Reinforcement of a policy on verifiable environments."""
 
     kind: Literal["RLRun"] = "RLRun"
+    metadata: LetteredMetadata
     spec: RLRunSpec

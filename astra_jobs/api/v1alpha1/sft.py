@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from astra_jobs.api.base import Model, spec_field
-from astra_jobs.api.v1alpha1.common import CommonSpec, Resource, RunReference
+from astra_jobs.api.v1alpha1.common import CommonSpec, LetteredMetadata, Resource, RunReference
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 from astra_jobs.api.v1alpha1.training import Checkpointing, EvaluationSpec, Optimizer, RandomModel
 
@@ -69,4 +69,5 @@ class SFTRun(Resource):
     """Supervised fine-tuning on judged conversations."""
 
     kind: Literal["SFTRun"] = "SFTRun"
+    metadata: LetteredMetadata
     spec: SFTRunSpec

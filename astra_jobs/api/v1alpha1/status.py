@@ -21,6 +21,7 @@ REASONS: dict[str, str] = {
     "Preempted": "The queue took the workload's quota away; it goes on from the last checkpoint when it is admitted again.",
     "LauncherMissing": "The cluster does not serve the workload's kind; the training operator is not installed.",
     "QueueMissing": "The run names a queue, and Kueue is not installed.",
+    "NameTaken": "An object of the run cannot be made, because somebody else's has its name; the message names it and the remedy.",
     "Refused": "The cluster refused to make an object of the run; its reason is in the message.",
     "PendingDeadlineExceeded": "A pod waited longer than limits.pendingDeadlineSeconds to start.",
     "SandboxRuntimeMissing": "The RuntimeClass of the sandbox does not exist, or the node could not make the pod's sandbox.",

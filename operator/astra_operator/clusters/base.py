@@ -51,7 +51,14 @@ class ClusterError(Exception):
 
 
 class Conflict(ClusterError):
-    """An object of that name belongs to somebody else (an earlier run of the same name that is still being removed, say)."""
+    """An object of that name belongs to somebody else.
+
+    ``passing`` tells that it goes by itself, mostly at once: it is being removed, or its owner, an earlier run of that name, is gone.
+    """
+
+    def __init__(self, message: str, passing: bool = True) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class Gone(ClusterError):
@@ -107,7 +114,7 @@ class Cluster(Protocol):
         """
 
     def admit(self, objects: list[Object], owner: Object) -> None:
-        """Ask if ``apply`` would be let make these objects, making nothing; raises ``Refused`` with the cluster's reason."""
+        """Ask if ``apply`` would be let make these objects, making nothing; raises ``Refused`` or ``Conflict`` as that would."""
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell if objects of a kind can be made here: a PyTorchJob needs the training operator, a Workload means Kueue."""

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
-from astra_operator.clusters.base import UNREAD, ClusterError, Conflict, Fenced, Gone, Object, RunKey, Unreachable
+from astra_operator.clusters.base import UNREAD, ClusterError, Fenced, Gone, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.index_trim import controller_of
 from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
@@ -29,6 +29,7 @@ from astra_operator.clusters.kubernetes_errors import Answer, failure
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
 from astra_operator.clusters.kubernetes_served import Served
+from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LABEL_UID, MANAGER
 from astra_operator.desired.pod import PROGRESS_PORT
 from astra_operator.settings import TEAM_CONFIG
@@ -100,13 +101,18 @@ class KubernetesCluster:
 
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         """See ``base.Cluster``."""
-        return [item["metadata"]["name"] for item in objects if self._apply_one(_owned(item, owner))]
+        return [item["metadata"]["name"] for item in objects if self._apply_one(_owned(item, owner), owner)]
 
     def admit(self, objects: list[Object], owner: Object) -> None:
         """See ``base.Cluster``; a server-side dry run of each creation."""
         for item in objects:
-            answer = self._create(_owned(item, owner), {"dryRun": "All"})
-            if not answer.good and answer.reason != "AlreadyExists":
+            owned = _owned(item, owner)
+            answer = self._create(owned, {"dryRun": "All"})
+            if answer.reason == "AlreadyExists":
+                found = self._refresh(owned)
+                if found is not None and not _same_owner(found, owned):
+                    raise taken(found, owner)
+            elif not answer.good:
                 raise failure(_name(item), answer)
 
     def delete(self, item: Object) -> None:
@@ -149,7 +155,7 @@ class KubernetesCluster:
             raise Gone(f"{_name(run)} is gone")
         raise ClusterError(f"{_name(run)} has changed since it was read")
 
-    def _apply_one(self, item: Object) -> bool:
+    def _apply_one(self, item: Object, owner: Object) -> bool:
         self._check_lease(item)
         if item["kind"] in UNREAD:
             return self._create_unread(item)
@@ -159,7 +165,7 @@ class KubernetesCluster:
         if known is None and (known := self._create_new(item)) is None:
             return True
         if not _same_owner(known, item):
-            raise Conflict(f"{_name(item)} belongs to another owner")
+            raise taken(known, owner)
         if item["kind"] == "ConfigMap" and not _marked(known, item):
             self._mark(known, item)
         if item["kind"] == "Deployment" and not _marked(known, item):

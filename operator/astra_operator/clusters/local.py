@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
-from astra_operator.clusters.base import WORKLOADS, Conflict, Gone, Object, RunKey, format_time, key_of, parse_time
+from astra_operator.clusters.base import WORKLOADS, Gone, Object, RunKey, format_time, key_of, parse_time
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
 from astra_operator.clusters.local_controllers import add_ranks, missing_pods, surplus_pods, workload_status
@@ -25,6 +25,7 @@ from astra_operator.clusters.local_files import take_lock, write_json
 from astra_operator.clusters.local_jobs import phase_of
 from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
 from astra_operator.clusters.processes import Kubelet, address_of, free_port
+from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LOG_ANNOTATION, RETRY_ANNOTATION
 
 PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 1.0
@@ -90,7 +91,7 @@ class LocalCluster:
             self.objects.create(item, self._stamp())
             return True
         if owner["metadata"]["uid"] not in owners_of(old):
-            raise Conflict(f"{item['kind']} {item['metadata']['name']} belongs to another owner")
+            raise taken(old, owner)
         if item["kind"] == "ConfigMap":
             marks = {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             if not equal(marks, {key: old["metadata"].get(key, {}) for key in marks}):

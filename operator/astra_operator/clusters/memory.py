@@ -17,8 +17,9 @@ from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.result import JobResult, ProgressReport
 from astra_operator.clusters import memory_pools
-from astra_operator.clusters.base import UNREAD, WORKLOADS, Conflict, Gone, Object, Refused, RunKey, format_time, key_of
+from astra_operator.clusters.base import UNREAD, WORKLOADS, Gone, Object, Refused, RunKey, format_time, key_of
 from astra_operator.clusters.local_controllers import ended, missing_pods, surplus_pods, workload_status
+from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LABEL_POOL, LABEL_QUEUE
 
 Fault = Callable[[str, str], None]
@@ -87,7 +88,7 @@ class MemoryCluster:
         return self._call("progress", pod["metadata"]["name"], lambda: self.reports.get(pod["metadata"]["name"]))
 
     def admit(self, objects: list[Object], owner: Object) -> None:
-        self._call("admit", objects[0]["metadata"]["name"], lambda: self._admit(objects))
+        self._call("admit", objects[0]["metadata"]["name"], lambda: self._admit(objects, owner))
 
     def serves(self, api_version: str, kind: str) -> bool:
         return self._call("serves", kind, lambda: kind in self.served)
@@ -191,7 +192,7 @@ class MemoryCluster:
     def settle(self) -> None:
         """Do what controllers do in time: make and end the pods of workloads, remove what was deleted or lost its owner."""
         # Pods of new workloads come first, so that a workload made before its predecessor is gone is seen in ``overlaps``.
-        for item in list(self.objects.values()):
+        for item in [item for item in self.objects.values() if "ownerReferences" in item["metadata"]]:  # others are no run's
             if item["kind"] in WORKLOADS and "deletionTimestamp" not in item["metadata"]:
                 self._control(item)
             elif item["kind"] == "Deployment":
@@ -224,10 +225,13 @@ class MemoryCluster:
         return {run["metadata"]["uid"] for run in self.runs.values()} | {item["metadata"]["uid"] for item in self.objects.values()}
 
     def _has_owner(self, item: Object) -> bool:
-        return bool({owner["uid"] for owner in item["metadata"]["ownerReferences"]} & self._owners())
+        owners = item["metadata"].get("ownerReferences")  # what never had one is not collected
+        return owners is None or bool({owner["uid"] for owner in owners} & self._owners())
 
     def _owned(self, uid: str) -> list[Object]:
-        direct = [item for item in self.objects.values() if any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"])]
+        direct = [
+            item for item in self.objects.values() if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", []))
+        ]
         return direct + [below for item in direct for below in self._owned(item["metadata"]["uid"])]
 
     def _apply_one(self, item: Object, owner: Object) -> bool:
@@ -236,8 +240,7 @@ class MemoryCluster:
         uid = owner["metadata"]["uid"]
         old = self.objects.get(self._slot(item))
         if old is not None:
-            if old["metadata"]["ownerReferences"][0]["uid"] != uid:
-                raise Conflict(f"{item['kind']} {item['metadata']['name']} belongs to another owner")
+            self._check_owner(old, owner)
             marks = {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             resized = item["kind"] == "Deployment" and old["metadata"].get("annotations") != marks["annotations"]
             if item["kind"] == "ConfigMap" or resized:
@@ -246,7 +249,7 @@ class MemoryCluster:
             if resized:
                 old["spec"] = item["spec"]
             return bool(resized)
-        self._admit([item])
+        self._admit([item], owner)
         reference = {
             "apiVersion": owner["apiVersion"],
             "kind": owner["kind"],
@@ -263,6 +266,12 @@ class MemoryCluster:
             self._check_pool(item)
             self.launched.append(f"{uid}/{item['metadata']['name']}")
         return True
+
+    @staticmethod
+    def _check_owner(found: Object | None, run: Object) -> None:
+        owners = found["metadata"].get("ownerReferences", []) if found else []
+        if found is not None and run["metadata"]["uid"] not in [reference["uid"] for reference in owners]:
+            raise taken(found, run)
 
     def _delete(self, item: Object) -> None:
         found = self.objects.get(self._slot(item))
@@ -288,7 +297,9 @@ class MemoryCluster:
         self.changes += 1
         self.objects.pop(self._slot(item), None)
 
-    def _admit(self, objects: list[Object]) -> None:
+    def _admit(self, objects: list[Object], owner: Object) -> None:
+        for item in objects:
+            self._check_owner(self.objects.get((item["kind"], owner["metadata"]["namespace"], item["metadata"]["name"])), owner)
         if self.refusal:
             raise Refused(f"{objects[-1]['kind']} {objects[-1]['metadata']['name']}: {self.refusal}")
 

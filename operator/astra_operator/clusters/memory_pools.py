@@ -15,7 +15,7 @@ def children(items: Collection[Object], uid: str) -> list[Object]:
     """Return what a run owns, in any depth, as the protocol tells it: no Secret, and pods of pools by the pool's NetworkPolicy."""
     found = []
     for item in items:
-        if item["kind"] in UNREAD or not any(owner["uid"] == uid for owner in item["metadata"]["ownerReferences"]):
+        if item["kind"] in UNREAD or not any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", [])):
             continue
         name, below = item["metadata"]["name"], item["metadata"]["uid"]
         if item["kind"] == "NetworkPolicy":

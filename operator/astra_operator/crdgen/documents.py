@@ -13,7 +13,7 @@ from astra_jobs.api.v1alpha1 import MODELS
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator.crdgen.columns import COLUMNS
 from astra_operator.crdgen.names import NAMES
-from astra_operator.crdgen.rules import NAME_RULES
+from astra_operator.crdgen.rules import name_rules
 from astra_operator.crdgen.scalars import KubectlResolver
 from astra_operator.crdgen.schema import object_schema
 
@@ -51,7 +51,7 @@ def root_schema(kind: Kind) -> dict[str, Any]:
             "spec": {"description": "What is asked for.", **object_schema(spec_model(kind))},
             "status": {"description": "What is known of the run; written by the operator only.", **status_schema()},
         },
-        "x-kubernetes-validations": [dict(rule) for rule in NAME_RULES],
+        "x-kubernetes-validations": name_rules(MODELS[kind]),
     }
 
 

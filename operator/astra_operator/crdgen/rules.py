@@ -15,8 +15,9 @@ from pydantic_core import PydanticUndefined
 
 from astra_jobs.api.base import NAME_PATTERN
 from astra_jobs.api.v1alpha1.chains import ChainVerification, Walks
-from astra_jobs.api.v1alpha1.common import CommonSpec, ProceduralWorlds
+from astra_jobs.api.v1alpha1.common import CommonSpec, LetteredMetadata, ProceduralWorlds
 from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
+from astra_jobs.api.v1alpha1.names import LETTER_FIRST, LONGEST_NAME
 from astra_jobs.api.v1alpha1.pod import RESERVED_PREFIXES, RESERVED_VARIABLES, ROOT, ClaimVolume, Pod, SecretVariable, Toleration
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
 from astra_jobs.api.v1alpha1.sft import SFTRunSpec
@@ -161,13 +162,26 @@ TRANSITIONS: dict[type[BaseModel], tuple[dict[str, str], ...]] = {
     )
 }
 
-NAME_RULES = (
-    {"rule": "size(self.metadata.name) <= 52", "message": "metadata.name must have at most 52 characters"},
+_NAME_RULES: tuple[dict[str, Any], ...] = (
+    {"rule": f"size(self.metadata.name) <= {LONGEST_NAME}", "message": f"metadata.name must have at most {LONGEST_NAME} characters"},
     {
         "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",
         "message": "metadata.name must be lower-case letters, digits and hyphens",
     },
 )
+
+# Asked at creation only: a name never changes, and a status of an object that is older than the rule must still be writable.
+_LETTER_RULE = {
+    "rule": "oldSelf.hasValue() || self.metadata.name.matches('^[a-z]')",
+    "message": f"metadata.name {LETTER_FIRST}",
+    "optionalOldSelf": True,
+}
+
+
+def name_rules(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the x-kubernetes-validations of a kind's whole object: what its name must be like for its children to bear it."""
+    lettered = model.model_fields["metadata"].annotation is LetteredMetadata
+    return [*map(dict, _NAME_RULES), *([dict(_LETTER_RULE)] if lettered else [])]
 
 
 def field_of(model: type[BaseModel], alias: str) -> tuple[str, Any]:

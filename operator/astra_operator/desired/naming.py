@@ -1,15 +1,15 @@
 """Names and labels of child objects: the same for the same thing, on every pass and after every restart.
 
-A workload's name ends in attempt, stage and restart, so two executions never share one. Pods add up to 11 characters
-("-worker-999"), and everything must fit a DNS label of 63, hence the bound of 52.
+A workload's name ends in attempt, stage and restart, so two executions never share one. It begins with the run's name, cut where the
+two are longer than ``LONGEST_NAME``, so whatever a run may be called (``api.v1alpha1.names``) its children can bear.
 """
 
 import hashlib
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
+from astra_jobs.api.v1alpha1.names import LONGEST_NAME
 
-LONGEST = 52
 SHORT: dict[Kind, str] = {"ToolCorpus": "corpus", "ChainSynthesis": "chains", "EnvSynthesis": "envs", "SFTRun": "sft", "RLRun": "rl"}
 
 LABEL_RUN = f"{GROUP}/run"
@@ -51,8 +51,8 @@ def key_name(pool: str, uid: str) -> str:
 
 def _fit(kind: Kind, run: str, suffix: str) -> str:
     suffix = f"-{SHORT[kind]}{suffix}"
-    if len(run) + len(suffix) <= LONGEST:
+    if len(run) + len(suffix) <= LONGEST_NAME:
         return run + suffix
     # Two long names must not meet after the cut: eight hex digits of the whole name keep them apart.
     mark = hashlib.sha256(run.encode()).hexdigest()[:8]
-    return f"{run[: LONGEST - len(suffix) - 9].rstrip('-')}-{mark}{suffix}"
+    return f"{run[: LONGEST_NAME - len(suffix) - 9].rstrip('-')}-{mark}{suffix}"

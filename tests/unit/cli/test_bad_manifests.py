@@ -68,6 +68,10 @@ TABLE = {
         CHAINS,
         'm.yaml:5: spec.corpus.name: found "tools": there is no ToolCorpus of that name; add a ToolCorpus of that name',
     ),
+    "name of no Service": (
+        HEAD + "kind: SFTRun\nmetadata: {name: 7b-base}\nspec: {model: {random: {}}, data: [{name: chains}]}\n",
+        'm.yaml:3: metadata.name: found "7b-base": must begin with a letter',
+    ),
     "doubled run": (CORPUS + "---\n" + CORPUS, "m.yaml:9: metadata.name: found ToolCorpus 'tools' again, first in "),
     "unknown setting": (
         CORPUS + "---\n" + TEAM + "  store: x\n",
