@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from astra_cli import again
 from astra_cli import logs as log_reader
 from astra_cli.choose import one_run, selected
 from astra_cli.describe import text_of
@@ -17,7 +18,7 @@ from astra_cli.report import write_report
 from astra_cli.state import state_of
 from astra_cli.table import full_name, table
 from astra_jobs.api.errors import BadInput
-from astra_operator.clusters.base import RunKey, format_time, key_of
+from astra_operator.clusters.base import Object, RunKey, format_time, key_of
 from astra_operator.clusters.local_files import Busy, take_lock
 from astra_operator.clusters.local_objects import Runs, complete_team, leave_intent, read_runs, read_team
 from astra_operator.settings import OperatorSettings, parse_team
@@ -86,21 +87,31 @@ def report(state: Path, out: Path, environment: Mapping[str, str]) -> int:
 
 def rerun(options: argparse.Namespace) -> int:
     """Ask for a new attempt."""
-    return _change(options, {"rerun": format_time(datetime.now(UTC))}, "will be made anew")
+    return _change(options, _named(options), {"rerun": format_time(datetime.now(UTC))}, "will be made anew")
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Let a failed run go on."""
+    run = _named(options)
+    return _change(options, run, {"retry": again.next_retry(run, "astra")}, again.retried(run, "astra"))
 
 
 def suspend(options: argparse.Namespace) -> int:
     """Ask for no pods."""
-    return _change(options, {"suspend": True}, "is suspended")
+    return _change(options, _named(options), {"suspend": True}, "is suspended")
 
 
 def resume(options: argparse.Namespace) -> int:
     """Ask for pods again."""
-    return _change(options, {"suspend": False}, "goes on")
+    run = _named(options)
+    return _change(options, run, {"suspend": False}, again.resumed(run, "astra"))
 
 
-def _change(options: argparse.Namespace, values: dict[str, Any], what: str) -> int:
-    run = one_run(options.run, options.namespace, read_runs(options.state))
+def _named(options: argparse.Namespace) -> Object:
+    return one_run(options.run, options.namespace, read_runs(options.state))
+
+
+def _change(options: argparse.Namespace, run: Object, values: dict[str, Any], what: str) -> int:
     key = RunKey(run["kind"], run["metadata"]["namespace"], run["metadata"]["name"])
     who = {"pid": 0, "since": format_time(datetime.now(UTC)), "command": " ".join(["astra", *sys.argv[1:]])}
     try:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from astra_cli import kubectl_logs
+from astra_cli import again, kubectl_logs
 from astra_cli.choose import one_run
 from astra_cli.guard import guarded
 from astra_cli.kubectl_api import Failed, Server, connect
@@ -41,8 +41,10 @@ examples:
   kubectl astra logs rlrun/astra -f        what its pods print, until it has ended
   kubectl astra logs astra --attempt 1     all of an attempt, from the store where pods are gone
   kubectl astra rerun SFTRun base          a new attempt
+  kubectl astra retry SFTRun base          a failed one goes on from its last checkpoint
   kubectl astra report --out report.html   the page of all runs that have made something
 """
+PROGRAM = "kubectl astra"
 LAST_LINES, LOG_SECONDS, READERS = "3", 5.0, 8
 
 
@@ -125,22 +127,31 @@ def _last_lines(server: Server, namespace: str, pod: str) -> list[str]:
 
 def rerun(options: argparse.Namespace) -> int:
     """Ask for a new attempt."""
-    return _change(options, {"rerun": format_time(datetime.now(UTC))}, "will be made anew")
+    session = Session(options)
+    return _change(session, session.one(options.run), {"rerun": format_time(datetime.now(UTC))}, "will be made anew")
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Let a failed run go on."""
+    session = Session(options)
+    run = session.one(options.run)
+    return _change(session, run, {"retry": again.next_retry(run, PROGRAM)}, again.retried(run, PROGRAM))
 
 
 def suspend(options: argparse.Namespace) -> int:
     """Ask for no pods."""
-    return _change(options, {"suspend": True}, "is suspended; its progress is kept")
+    session = Session(options)
+    return _change(session, session.one(options.run), {"suspend": True}, "is suspended; its progress is kept")
 
 
 def resume(options: argparse.Namespace) -> int:
     """Ask for pods again."""
-    return _change(options, {"suspend": False}, "goes on")
-
-
-def _change(options: argparse.Namespace, spec: dict[str, object], what: str) -> int:
     session = Session(options)
     run = session.one(options.run)
+    return _change(session, run, {"suspend": False}, again.resumed(run, PROGRAM))
+
+
+def _change(session: Session, run: Object, spec: dict[str, object], what: str) -> int:
     session.server.merge(run, {"spec": spec})
     print(f"{run['kind']} {run['metadata']['name']} {what}")
     return 0
@@ -242,6 +253,7 @@ def parser() -> argparse.ArgumentParser:
     shown = command("status", status, "print a run as a tree, or all runs of the namespace", "*")
     shown.add_argument("-A", "--all-namespaces", action="store_true", help="runs of every namespace")
     command("rerun", rerun, "ask for a new attempt of a run")
+    command("retry", retry, "let a failed run go on from its last checkpoint, in the same attempt")
     command("suspend", suspend, "stop a run's pods; its progress is kept")
     command("resume", resume, "let a suspended run go on")
     read = command("logs", logs, "print what a run's pods have printed; those of pods that are gone come from the store")

@@ -26,6 +26,7 @@ examples:
   astra describe SFTRun base               everything that is known of one run
   astra logs rlrun/astra --follow          what its pods print
   astra rerun SFTRun base                  a new attempt, with the next `astra run`
+  astra retry SFTRun base                  a failed one goes on from its last checkpoint, as with the same `astra run`
 """
 
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     report = command("report", _report, "write the report of all finished runs")
     report.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: report.html in the state folder)")
     _add_run(command("rerun", commands.rerun, "ask for a new attempt of a run"))
+    _add_run(command("retry", commands.retry, "let a failed run go on from its last checkpoint, in the same attempt"))
     _add_run(command("suspend", commands.suspend, "stop a run's pods; its progress is kept"))
     _add_run(command("resume", commands.resume, "let a suspended run go on"))
     logs = command("logs", commands.logs, "print what a run's pods have printed")

@@ -17,6 +17,7 @@ from types import FrameType
 from urllib.parse import unquote, urlparse
 
 from astra_cli import laptop
+from astra_cli.again import counted
 from astra_cli.manifests import BadManifests, Manifests, load
 from astra_cli.refusals import Places, line_for, refused, waits
 from astra_cli.report import write_report
@@ -196,7 +197,7 @@ def retry(cluster: LocalCluster, keys: list[RunKey], screen: Screen) -> None:
         if found is not None and state_of(found) == "Failed" and found["status"].get("attempt"):
             reason = next(item["reason"] for item in found["status"]["conditions"] if item["type"] == "Succeeded")
             screen.say(f"{key.kind} {key.name} ended with {reason} before; it is tried again from its last checkpoint")
-            cluster.retry(key)
+            cluster.runs.patch(key, {"retry": counted(found)})
 
 
 def _explain(cluster: LocalCluster, runs: list[Object], manifests: Manifests) -> int:

@@ -52,8 +52,7 @@ class GiveUp:
 class Watch:
     """What a running launch is measured by. ``reports`` is by pod name; ``last_sign`` the newest progress known before this pass.
 
-    ``silent`` says of pods that do not answer when that was first noticed. ``retry`` is when the user last asked to try the attempt
-    again (the annotation ``astra.dev/retry``).
+    ``silent`` says of pods that do not answer when that was first noticed. ``retry`` is today's ``spec.retry``.
     """
 
     limits: Limits
@@ -61,12 +60,15 @@ class Watch:
     last_sign: datetime | None
     spent: float
     now: datetime
-    retry: datetime | None = None
+    retry: str = ""
     silent: Mapping[str, datetime] = field(default_factory=dict)
 
     def forgiven(self, launch: Launch) -> bool:
-        """Tell if the user asked, after a launch was made, that the attempt be tried again: its end then counts for nothing."""
-        return self.retry is not None and launch.made < self.retry
+        """Tell if the user has asked since a launch was made that the attempt be tried again: its end then counts for nothing.
+
+        There is no clock in it: a launch's request holds the value of ``spec.retry`` that it was made under.
+        """
+        return bool(launch.request.spec.get("retry", "") != self.retry)
 
 
 def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None:

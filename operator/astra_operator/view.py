@@ -14,7 +14,6 @@ from astra_jobs.api.v1alpha1.common import Limits
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator import attempts, restarts
 from astra_operator.clusters.base import Object, parse_time
-from astra_operator.desired import naming
 from astra_operator.desired.launch import RunName, pool_plan
 from astra_operator.desired.sandbox import PoolPlan, size_mark
 from astra_operator.frozen import Live, common_of, overlay, spec_model
@@ -162,22 +161,13 @@ class View:
     @cached_property
     def watch(self) -> Watch:
         """What the current launch is measured by."""
-        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.retry, self.silent)
+        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.spec.get("retry", ""), self.silent)
         others = [
             launch for launch in self.seen.launches if (launch is not self.launch or launch.end is not None) and not watch.forgiven(launch)
         ]
         progress = self.stored.progress if self.same_attempt and self.current and self.stored.stage == self.current.name else None
         sign = parse_time(progress.time) if progress and progress.time else None
         return replace(watch, last_sign=sign, spent=restarts.spent(others, self.now))
-
-    @cached_property
-    def retry(self) -> datetime | None:
-        """When the user last asked to try a run again that had been given up; a time that cannot be read counts as none."""
-        try:
-            moment = parse_time((self.run["metadata"].get("annotations") or {}).get(naming.RETRY_ANNOTATION, ""))
-        except ValueError:
-            return None
-        return moment if moment.tzinfo else None
 
     @cached_property
     def verdict(self) -> GiveUp | float | None:

@@ -7,7 +7,7 @@ import pytest
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
-from astra_operator.clusters.base import Object, Refused, RunKey, Unreachable, format_time
+from astra_operator.clusters.base import Object, Refused, RunKey, Unreachable
 from astra_operator.desired.sandbox import size_mark
 from tests.reconcile.harness import TEAM, Killed, Player, bad
 from tests.reconcile.lives import PACE
@@ -134,8 +134,7 @@ def test_a_user_may_have_a_pool_tried_again_that_came_too_late() -> None:
     no_more_waiting(scene)
     scene.work()
     assert pool_objects(scene) == []
-    scene.cluster.advance(1)
-    scene.cluster.runs[ENVS]["metadata"]["annotations"] = {"astra.dev/retry": format_time(scene.cluster.clock)}
+    scene.again(retry="1")
     scene.cluster.pools_start = True
     scene.finish()
     assert scene.reasons(ENVS)["Succeeded"] == "True Finished"

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from astra_jobs.api.v1alpha1.status import REASONS
-from astra_operator.clusters.base import format_time
 from tests.reconcile import test_transitions_ends as ends
 from tests.reconcile import test_transitions_pools as pools
 from tests.reconcile import test_transitions_waits as waits
@@ -48,8 +47,7 @@ def overspent(scene: Scene) -> None:
 
 
 def retry(scene: Scene) -> None:
-    scene.cluster.advance(1)
-    scene.cluster.runs[scene.key]["metadata"]["annotations"] = {"astra.dev/retry": format_time(scene.cluster.clock)}
+    scene.again(retry="1")
 
 
 def reading(scene: Scene) -> None:
@@ -213,7 +211,10 @@ NAMED_BY_JOBS = {
     "NothingKept",
     "LearningStarved",
 }
-ELSEWHERE = {"ReferenceCycle": "no kind refers upwards: tests/unit/operator/test_references.py plays it with a table of its own"}
+ELSEWHERE = {
+    "ReferenceCycle": "no kind refers upwards: tests/unit/operator/test_references.py plays it with a table of its own",
+    "NameTaken": "tests/reconcile/test_names_taken.py puts the objects of others into the cluster",
+}
 
 
 def test_every_reason_that_the_operator_sets_is_in_a_table() -> None:

@@ -1,16 +1,16 @@
-"""The annotation astra.dev/retry: a run that was given up goes on, from where it was, with a fresh budget."""
+"""``spec.retry``: a run that was given up goes on, from where it was, with a fresh budget; no clock is in it."""
 
 import pytest
 
-from astra_operator.clusters.base import RunKey, Unreachable, format_time
+from astra_operator.clusters.base import RunKey, Unreachable
 from tests.reconcile.harness import Player, bad
 
 TOOLS = RunKey("ToolCorpus", "default", "tools")
 
 
-def annotate(player: Player, value: str = "") -> None:
-    player.cluster.advance(1)
-    player.cluster.runs[TOOLS]["metadata"]["annotations"] = {"astra.dev/retry": value or format_time(player.cluster.clock)}
+def retry(player: Player, value: str) -> None:
+    run = player.cluster.runs[TOOLS]
+    player.cluster.put_run({**run, "metadata": {"name": "tools"}, "spec": run["spec"] | {"retry": value}})
 
 
 def fail(player: Player, code: int) -> None:
@@ -34,10 +34,10 @@ def test_it_goes_on_in_the_same_attempt_with_a_fresh_budget(code: int, times: in
     player.put("ToolCorpus", limits={"maxRestarts": 2})
     give_up(player, code, times)
     before = player.status(TOOLS).attempt
-    annotate(player)
+    retry(player, "1")
     give_up(player, code, times)
     assert len(player.cluster.launched) == 2 * times, "the budget is fresh, and it is a budget"
-    annotate(player)
+    retry(player, "2")
     player.finish()
     now = player.status(TOOLS)
     assert player.reasons(TOOLS)["Succeeded"] == "True Finished"
@@ -54,27 +54,72 @@ def test_time_that_was_spent_is_forgiven_too() -> None:
     player.cluster.advance(200)
     player.work()
     assert player.reasons(TOOLS)["Stalled"] == "True DeadlineExceeded"
-    annotate(player)
+    retry(player, "1")
     player.finish()
     assert player.reasons(TOOLS)["Succeeded"] == "True Finished"
 
 
-@pytest.mark.parametrize("value", ["now", "2031-01-01", "2029-01-01T00:00:00Z"])
-def test_a_wish_that_is_older_or_no_time_changes_nothing(value: str) -> None:
+def test_a_value_that_was_honoured_changes_nothing_when_it_is_applied_again() -> None:
     player = Player()
-    player.put("ToolCorpus")
+    player.put("ToolCorpus", retry="1")
     give_up(player, 78, 1)
-    annotate(player, value)
-    player.work()
+    for _ in range(3):
+        retry(player, "1")
+        player.work()
     assert player.reasons(TOOLS)["Stalled"].startswith("True")
     assert len(player.cluster.launched) == 1
+
+
+def test_a_value_that_is_taken_back_costs_no_more_than_another_budget() -> None:
+    player = Player()
+    player.put("ToolCorpus", limits={"maxRestarts": 2})
+    give_up(player, 75, 3)
+    retry(player, "1")
+    fail(player, 75)
+    retry(player, "")
+    for _ in range(9):
+        fail(player, 75)
+        player.cluster.advance(player.settings.longest_restart_delay)
+    assert player.reasons(TOOLS)["Stalled"].startswith("True")
+    assert len(player.cluster.launched) <= 6
+
+
+def test_a_run_at_work_is_not_disturbed_and_begins_a_fresh_budget() -> None:
+    player = Player()
+    player.put("ToolCorpus", limits={"maxRestarts": 1})
+    fail(player, 75)
+    player.cluster.advance(player.settings.longest_restart_delay)
+    player.work()
+    before = [pod["metadata"]["uid"] for pod in player.pods()]
+    retry(player, "1")
+    player.work()
+    assert [pod["metadata"]["uid"] for pod in player.pods()] == before
+    give_up(player, 75, 3)
+    assert len(player.cluster.launched) == 4, "two under the old value, of which neither counts, and two under the new"
+
+
+def test_a_retry_is_no_new_attempt_and_no_other_digest() -> None:
+    player = Player()
+    player.put("ToolCorpus", retry="7")
+    player.finish()
+    digest = player.status(TOOLS).attempt
+    retry(player, "8")
+    player.finish()
+    assert player.status(TOOLS).attempt == digest
+    other = Player()
+    other.put("ToolCorpus")
+    other.finish()
+    found = other.status(TOOLS).attempt
+    assert digest is not None
+    assert found is not None
+    assert digest.digest == found.digest
 
 
 def test_a_run_that_succeeded_is_left_alone() -> None:
     player = Player()
     player.put("ToolCorpus")
     player.finish()
-    annotate(player)
+    retry(player, "1")
     player.finish()
     assert len(player.cluster.launched) == 1
 

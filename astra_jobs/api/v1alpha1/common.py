@@ -83,6 +83,13 @@ class CommonSpec(Model):
         operational=True,
     )
     rerun: str = spec_field("", about="any text; a new value starts a new attempt", max_length=200)
+    retry: str = spec_field(
+        "",
+        about="any text; a new value lets an attempt that was given up go on from its last checkpoint, with a fresh budget of restarts and "
+        "time; a launch that was made under another value does not count any more; does nothing to a run that has succeeded",
+        operational=True,
+        max_length=200,
+    )
     on_input_change: Literal["Finish", "Replace", "Ignore"] = spec_field(
         "Finish", about="what a changed input does to a running attempt: let it end first, replace it at once, or nothing", operational=True
     )

@@ -9,7 +9,7 @@ pods that nobody owns any more are killed.
 import copy
 import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
-from astra_operator.clusters.base import WORKLOADS, Gone, Object, RunKey, format_time, key_of, parse_time
+from astra_operator.clusters.base import WORKLOADS, Gone, Object, RunKey, format_time, key_of
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
 from astra_operator.clusters.local_controllers import add_ranks, missing_pods, surplus_pods, workload_status
@@ -26,7 +26,7 @@ from astra_operator.clusters.local_jobs import phase_of
 from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
 from astra_operator.clusters.processes import Kubelet, address_of, free_port
 from astra_operator.clusters.taken import taken
-from astra_operator.desired.naming import LOG_ANNOTATION, RETRY_ANNOTATION
+from astra_operator.desired.naming import LOG_ANNOTATION
 
 PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 1.0
 
@@ -172,14 +172,6 @@ class LocalCluster:
     def put_run(self, manifest: Object) -> Object:
         """Create a run or change its spec, as ``kubectl apply`` does."""
         return self.runs.put(manifest, self._stamp())
-
-    def retry(self, key: RunKey) -> None:
-        """Let a run that was given up go on from its checkpoint, with a fresh budget of restarts, as ``kubectl annotate`` would."""
-        run = self.runs.get(key)
-        made = [item["metadata"]["creationTimestamp"] for item in self.objects.owned_by(run["metadata"]["uid"])] if run else []
-        # Times are whole seconds: what was made in this one must lie before the wish.
-        after = max((parse_time(moment) + timedelta(seconds=1) for moment in made), default=self.now())
-        self.runs.annotate(key, RETRY_ANNOTATION, format_time(max(self.now(), after)))
 
     def put_team(self, namespace: str, data: Mapping[str, str]) -> None:
         """Keep a team's settings."""

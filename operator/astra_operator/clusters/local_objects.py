@@ -18,7 +18,7 @@ from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local_files import read_json, write_json
 
 Slot = tuple[str, str, str]
-PATCHABLE = ("suspend", "rerun")
+PATCHABLE = ("suspend", "rerun", "retry")
 
 
 def slot_of(item: Object) -> Slot:
@@ -94,16 +94,11 @@ class Runs:
         return run
 
     def patch(self, key: RunKey, values: dict[str, Any]) -> None:
-        """Set fields of a run's spec over what was applied; only ``suspend`` and ``rerun`` can be set so."""
+        """Set fields of a run's spec over what was applied; only those of ``PATCHABLE`` can be set so."""
         if set(values) - set(PATCHABLE):
             raise ValueError(f"only {', '.join(PATCHABLE)} can be patched")
         self._records[key]["patches"] |= values
         self._respec(key)
-
-    def annotate(self, key: RunKey, name: str, value: str) -> None:
-        """Set an annotation of a run; its spec and generation stay."""
-        self._records[key]["run"]["metadata"].setdefault("annotations", {})[name] = value
-        self._save(key)
 
     def set_status(self, key: RunKey, status: dict[str, Any]) -> None:
         """Replace a run's status."""

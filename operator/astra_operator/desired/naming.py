@@ -25,7 +25,6 @@ MANAGER = "astra-operator"
 END_ANNOTATION = f"{GROUP}/end"
 STACKS_ANNOTATION = f"{GROUP}/stacks"
 LOG_ANNOTATION = f"{GROUP}/last-lines"
-RETRY_ANNOTATION = f"{GROUP}/retry"
 SIZE_ANNOTATION = f"{GROUP}/size"
 
 

@@ -83,7 +83,7 @@ def test_words_for_kinds(word: str, kind: str | None) -> None:
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "get", "describe", "render", "report", "rerun", "suspend", "resume", "logs"):
+    for command in ("run", "get", "describe", "render", "report", "rerun", "retry", "suspend", "resume", "logs"):
         with pytest.raises(SystemExit) as caught:
             parser().parse_args([command, "--help"])
         assert caught.value.code == 0

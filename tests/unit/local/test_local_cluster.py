@@ -251,7 +251,7 @@ def test_what_a_command_set_stays_until_the_manifest_says_otherwise(cluster: Loc
     cluster.runs.patch(KEY, {"suspend": True})
     assert cluster.put_run(run_manifest(seed=2))["spec"] == {"seed": 2, "suspend": True}
     assert cluster.put_run(run_manifest(seed=2, suspend=False))["spec"] == {"seed": 2, "suspend": False}
-    with pytest.raises(ValueError, match="only suspend, rerun can be patched"):
+    with pytest.raises(ValueError, match="only suspend, rerun, retry can be patched"):
         cluster.runs.patch(KEY, {"seed": 3})
 
 
