@@ -5,18 +5,14 @@ last five calls as text instead, and stores what it says unparsed. A result that
 for once more; after that the conversation is dropped.
 """
 
-import json
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
-from astra_jobs.api.base import canonical
 from astra_jobs.authors.base import Author
 from astra_jobs.authors.chain_requests import Emulate, Emulated
 from astra_jobs.records.conversation import ToolCall
 from astra_jobs.records.tool import Server, Tool
+from astra_jobs.schemas import value_check
 
 ATTEMPTS = 2
 
@@ -53,9 +49,4 @@ class Emulator:
 
 
 def _valid(schema: dict[str, Any] | None, value: Any) -> bool:
-    return schema is None or _validator(canonical(schema)).is_valid(value)
-
-
-@lru_cache(maxsize=4096)
-def _validator(schema: bytes) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
+    return schema is None or value_check(schema).accepts(value)

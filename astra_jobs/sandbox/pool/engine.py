@@ -15,7 +15,7 @@ from typing import Any
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.errors import BadInput, Transient
-from astra_jobs.sandbox.arguments import Arguments, check_schema
+from astra_jobs.sandbox.arguments import checks_of
 from astra_jobs.sandbox.pool.calls import RETRY, STOPPED, Calls
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment, WallMissing
 from astra_jobs.sandbox.pool.probes import MEND, prove
@@ -97,19 +97,12 @@ class Engine:
     async def put(self, tools: list[ToolCode]) -> str:
         """Register an environment; BadInput names a tool whose schema is not one, or that comes twice."""
         digest = digest_of([tool.to_dict() for tool in tools])
-        if digest in self._bundles:
-            self._bundles.move_to_end(digest)
-        else:
-            for tool in tools:
-                check_schema(tool.name, tool.parameters)
-            checks = {tool.name: Arguments(tool.parameters) for tool in tools}
-            if len(checks) != len(tools):
-                names = [tool.name for tool in tools]
-                twice = next(name for name in names if names.count(name) > 1)
-                raise BadInput("tools", "BadInput", f"{twice} comes twice; tools of an environment have names of their own")
+        if digest not in self._bundles:
+            checks = await checks_of(tools)
             self._bundles[digest] = Bundle(digest, tools, checks, sum(len(tool.code) for tool in tools))
             if len(self._bundles) > self.settings.bundles:
                 self._forget_one()
+        self._bundles.move_to_end(digest)
         return digest
 
     def _forget_one(self) -> None:
@@ -354,9 +347,8 @@ def _refused(bundle: Bundle, body: bytes, tool: str, arguments: dict[str, Any]) 
     check = bundle.checks.get(tool)
     if check is None:
         return failure("unknown_tool", f"unknown tool {tool}")
-    fault = check.fault(arguments)
-    if fault is None and len(body) > ARGUMENTS:
-        fault = f"the arguments are longer than {ARGUMENTS} bytes"
+    too_long = len(body) > ARGUMENTS
+    fault = f"the arguments are longer than {ARGUMENTS} bytes" if too_long else check.fault(arguments, len(body))
     return failure("invalid_args", fault) if fault else None
 
 

@@ -6,8 +6,8 @@ from hashlib import blake2b
 from json import encoder as _encoder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from astra_jobs.sandbox.arguments import Arguments
 from astra_jobs.sandbox.protocol import CallOutcome, CallResult, ToolCode
+from astra_jobs.schemas import Check
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.pool.process import Process
@@ -32,7 +32,7 @@ class Bundle(NamedTuple):
 
     digest: str
     tools: list[ToolCode]
-    checks: dict[str, Arguments]
+    checks: dict[str, Check]
     size: int
     """Characters of source."""
 

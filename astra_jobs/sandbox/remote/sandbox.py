@@ -10,7 +10,7 @@ from typing import Any
 
 from astra_jobs.api.base import canonical, digest_of
 from astra_jobs.api.errors import BadInput, JobError
-from astra_jobs.sandbox.arguments import check_schema
+from astra_jobs.sandbox.arguments import checks_of
 from astra_jobs.sandbox.protocol import LIMITS, CallResult, ToolCode, failure
 from astra_jobs.sandbox.remote.endpoints import Endpoints, Lookup, lookup
 from astra_jobs.sandbox.remote.fleet import Fleet
@@ -48,7 +48,7 @@ class RemoteSandbox:
         bundles = self._fleet.bundles
         known = bundles.pop(digest, None)
         if known is None:
-            _check(tools)
+            await checks_of(tools)
             known = canonical({"tools": documents})
         bundles[digest] = known  # the most recent one is last
         if len(bundles) > BUNDLES:
@@ -168,14 +168,6 @@ class RemoteSandbox:
         lanes = self._fleet.lanes.values()
         now = {"sessions": len(self._sessions), "endpoints": len(lanes), "endpoints_down": sum(lane.down for lane in lanes)}
         return {**self._metrics.counts(), **now}
-
-
-def _check(tools: Sequence[ToolCode]) -> None:
-    names = [tool.name for tool in tools]
-    for tool in tools:
-        if names.count(tool.name) > 1:
-            raise BadInput(tool.name, "BadInput", "the environment has two tools of this name; rename one")
-        check_schema(tool.name, tool.parameters)
 
 
 def _refused(error: Refused) -> JobError:

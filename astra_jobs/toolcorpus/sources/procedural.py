@@ -98,7 +98,7 @@ def _broken(parameters: dict[str, Any]) -> Sequence[Any]:
     """Return schemas that cannot be converted, one for each way that real servers get them wrong."""
     (argument,) = parameters["properties"]
     return (
-        None,
+        False,
         "object",
         [parameters],
         {"type": "string"},

@@ -1,4 +1,4 @@
-"""Conversion to the function form: what is kept, what is lost and told, what is refused with which code."""
+"""Conversion to the function form: what is kept, what is lost and reported, what is refused with which code."""
 
 from typing import Any
 
@@ -51,12 +51,12 @@ def test_anchors_and_older_dialects_are_read() -> None:
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
-        (None, "SchemaNotAnObject"),
+        (False, "SchemaNotAnObject"),
         ("object", "SchemaNotAnObject"),
         ([], "SchemaNotAnObject"),
-        ({}, "SchemaNotAnObject"),
         ({"type": "array"}, "SchemaNotAnObject"),
-        ({"type": ["object"]}, "SchemaNotAnObject"),
+        ({"type": ["array", "null"]}, "SchemaNotAnObject"),
+        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, "SchemaNotAnObject"),
         ({"type": "object", "properties": []}, "SchemaInvalid"),
         ({"type": "object", "properties": {"a": {"type": "str"}}}, "SchemaInvalid"),
         ({"type": "object", "required": "a"}, "SchemaInvalid"),
@@ -71,7 +71,7 @@ def test_what_is_no_schema_of_arguments_is_refused(schema: Any, reason: str) -> 
     assert refused.value.reason == reason
 
 
-def test_a_bad_result_schema_is_a_told_loss() -> None:
+def test_a_bad_result_schema_is_a_reported_loss() -> None:
     document, losses = normalise(SERVER, tool(FULL, returns={"type": "array"}))
     assert document.returns is None
     assert len(losses) == 1

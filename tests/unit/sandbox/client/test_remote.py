@@ -226,7 +226,7 @@ def test_environments_are_checked_and_unknown_ones_are_a_mistake():
     async def body():
         async with fakes(1) as [server], client([server]) as sandbox:
             assert await sandbox.put(TOOLS) == await sandbox.put(TOOLS)
-            with pytest.raises(BadInput, match="two tools of this name"):
+            with pytest.raises(BadInput, match="twice"):
                 await sandbox.put([TOOLS[0], TOOLS[0]])
             with pytest.raises(BadInput, match="parameters"):
                 await sandbox.put([ToolCode(name="f", parameters={"type": "nonsense"}, code="")])

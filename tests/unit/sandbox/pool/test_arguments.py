@@ -1,5 +1,6 @@
 """Argument checks: one line that names the argument, and schemas that cannot harm the checker."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astra_jobs.api.errors import BadInput
-from astra_jobs.sandbox.arguments import Arguments, check_schema
+from astra_jobs.sandbox.arguments import checks_of
 from astra_jobs.sandbox.pool.records import payload_of
+from astra_jobs.sandbox.protocol import ToolCode
+from astra_jobs.schemas import Check
+
+
+def check(schema: dict[str, Any]) -> Check:
+    return asyncio.run(checks_of([ToolCode(name="f", parameters=schema, code="")]))["f"]
+
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -33,7 +41,7 @@ SCHEMA: dict[str, Any] = {
     ],
 )
 def test_faults_name_the_argument(arguments: dict[str, Any], message: str | None) -> None:
-    assert Arguments(SCHEMA).fault(arguments) == message
+    assert check(SCHEMA).fault(arguments) == message
 
 
 @pytest.mark.parametrize(
@@ -42,7 +50,6 @@ def test_faults_name_the_argument(arguments: dict[str, Any], message: str | None
         {"type": "nonsense"},
         {"type": "object", "properties": {"x": {"$ref": "http://127.0.0.1:1/schema"}}},
         {"type": "object", "properties": {"x": {"$ref": "file:///etc/passwd"}}},
-        {"type": "object", "properties": {"x": {"pattern": "("}}},
         {"type": "object", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "properties": {"x": {"$ref": "#/$defs/a"}}},
         {"type": "object", "allOf": [{"$ref": "#"}]},
         {"type": "object", "properties": {"x": {"anyOf": [{"$ref": "#/properties/x"}]}}},
@@ -50,15 +57,14 @@ def test_faults_name_the_argument(arguments: dict[str, Any], message: str | None
 )
 def test_schemas_that_fetch_or_never_end_are_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="not a JSON schema"):
-        check_schema("f", schema)
+        check(schema)
 
 
 def test_a_schema_may_describe_trees() -> None:
     tree = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "right": {"$ref": "#/$defs/tree"}}}
     schema = {"type": "object", "$defs": {"tree": tree}, "properties": {"root": {"$ref": "#/$defs/tree"}}}
-    check_schema("f", schema)
-    assert Arguments(schema).fault({"root": {"left": {"right": {}}}}) is None
-    assert Arguments(schema).fault({"root": {"left": {"right": 3}}}) == 'argument root.left.right: 3 is not of type "object"'
+    assert check(schema).fault({"root": {"left": {"right": {}}}}) is None
+    assert check(schema).fault({"root": {"left": {"right": 3}}}) == 'argument root.left.right: 3 is not of type "object"'
 
 
 @pytest.mark.parametrize("depth", [900, 100_000])
@@ -67,7 +73,7 @@ def test_arguments_of_any_depth_are_judged_and_not_fatal(depth: int) -> None:
     for _ in range(depth):
         deep = {"x": deep}
     endless = {"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]}
-    assert payload_of("f", deep) is None or Arguments(endless).fault(deep) is not None
+    assert payload_of("f", deep) is None or check(endless).fault(deep) is not None
     assert (payload_of("f", deep) is None) == (depth > 900)
 
 
@@ -80,5 +86,5 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["a", "n", "z"]), json_values))
 def test_any_arguments_give_none_or_one_short_line(arguments: dict[str, Any]) -> None:
-    fault = Arguments(SCHEMA).fault(arguments)
+    fault = check(SCHEMA).fault(arguments)
     assert fault is None or (0 < len(fault) <= 200)
