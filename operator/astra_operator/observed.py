@@ -23,7 +23,7 @@ from astra_operator.desired import naming
 from astra_operator.frozen import Frozen
 from astra_operator.pods import PodFact, newest, read_pod, succeeded
 from astra_operator.pools import Pool, pool_of, read_pools
-from astra_operator.stages import STAGES
+from astra_operator.stages import PlannedStage, plan
 from astra_operator.workloads import WorkloadFact, read_workload
 
 Cause = Literal[
@@ -35,6 +35,7 @@ Cause = Literal[
     "Failed",
     "BadInput",
     "OutOfMemory",
+    "OutOfStorage",
     "Stuck",
     "PendingDeadline",
     "Deadline",
@@ -52,6 +53,8 @@ class End(Model):
     checkpoint: int | None = None
     seconds: float = Field(default=0.0, description="time that the launch's pods ran")
     waited: float = Field(default=0.0, description="of a launch that did not start: how long a pod was pending, in seconds")
+    earlier_restarts: int = Field(default=0, description="what the stage's launches before this one have used up")
+    earlier_seconds: float = Field(default=0.0, description="time that the pods of the stage's launches before this one ran")
     time: str
 
 
@@ -59,9 +62,9 @@ class End(Model):
 class Launch:
     """One start of a stage. ``job`` is what its workload says, None when that object is gone.
 
-    ``pods`` holds the newest pod of each index, ``replaced`` those before it. ``itself`` tells that the workload's controller tries
-    shards again by itself. ``objects`` are the workload and the pods themselves, ``config`` the request's ConfigMap, for whoever has
-    to ask or change them.
+    ``pods`` holds the newest pod of each index, ``replaced`` those before it; ``width`` is how many indexes there are. ``itself`` tells
+    that the workload's controller tries shards again by itself. ``objects`` are the workload and the pods themselves, ``config`` the
+    request's ConfigMap, for whoever has to ask or change them.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Launch:
     job: WorkloadFact | None
     pods: tuple[PodFact, ...]
     replaced: tuple[PodFact, ...]
+    width: int
     itself: bool
     objects: tuple[Object, ...]
     config: Object
@@ -99,11 +103,31 @@ class Launch:
         return any(pod.alive for pod in (*self.pods, *self.replaced))
 
     @property
+    def missing(self) -> int:
+        """Return how many of its pods are not there, nor were, while its workload asks for them."""
+        if self.job is None or self.job.complete or self.job.failure is not None or self.job.held is not None:
+            return 0
+        return max(0, self.width - len({pod.index for pod in (*self.pods, *self.replaced)}))
+
+    @property
+    def held_open(self) -> bool:
+        """Tell if a pod goes on for the sake of a container beside the job that has ended."""
+        return any(pod.held_by for pod in (*self.pods, *self.replaced))
+
+    @property
+    def deserted(self) -> bool:
+        """Tell if pods are told to go that nobody here told to: it has not ended, nor has its workload, which no queue holds either."""
+        job = self.job
+        if self.end is not None or (job is not None and (job.complete or job.failure is not None or job.held is not None)):
+            return False
+        return any(pod.ending for pod in (*self.pods, *self.replaced))
+
+    @property
     def goes_on(self) -> bool:
         """Tell if it still has, or may get, processes, once it was given up; one that has stopped is kept for the logs of its pods."""
         if self.job is not None and (self.job.failure is not None or self.job.complete) and self.itself:
             return False  # the Job controller ends the other shards itself, and leaves the pod that failed
-        return self.alive or (self.job is not None and not self.pods)
+        return self.alive or self.held_open or (self.job is not None and not self.pods)
 
     @property
     def retries(self) -> int:
@@ -180,13 +204,13 @@ def encode_end(end: End) -> str:
 
 
 def _launches(frozen: Frozen, current: list[Object], queued: Mapping[str, Object]) -> tuple[Launch, ...]:
-    retrying = {stage.name for stage in STAGES[frozen.kind] if stage.workload == "IndexedJob"}
+    stages = {stage.name: stage for stage in plan(frozen.kind, frozen.spec)}
     requests = [item for item in current if item["kind"] == "ConfigMap"]
-    found = [_launch(item, current, queued, retrying) for item in requests]
+    found = [_launch(item, current, queued, stages) for item in requests]
     return tuple(sorted(found, key=lambda launch: (launch.stage, launch.restart)))
 
 
-def _launch(request: Object, current: list[Object], queued: Mapping[str, Object], retrying: set[str]) -> Launch:
+def _launch(request: Object, current: list[Object], queued: Mapping[str, Object], stages: Mapping[str, PlannedStage]) -> Launch:
     stage, restart = _label(request, naming.LABEL_STAGE), number_of(request, naming.LABEL_RESTART)
     own = [
         item
@@ -197,6 +221,7 @@ def _launch(request: Object, current: list[Object], queued: Mapping[str, Object]
     end = request["metadata"].get("annotations", {}).get(naming.END_ANNOTATION)
     pods = [read_pod(item) for item in own if item["kind"] == "Pod"]
     latest = newest(pods)
+    planned = stages.get(stage)
     return Launch(
         name=request["metadata"]["name"],
         stage=stage,
@@ -206,14 +231,15 @@ def _launch(request: Object, current: list[Object], queued: Mapping[str, Object]
         job=read_workload(workload, queued.get(workload["metadata"]["uid"])) if workload else None,
         pods=latest,
         replaced=tuple(pod for pod in pods if pod not in latest),
-        itself=stage in retrying,
+        width=planned.pods if planned else 1,
+        itself=planned is not None and planned.workload == "IndexedJob",
         objects=tuple(own),
         config=request,
     )
 
 
 def _counts(pod: PodFact) -> bool:
-    return pod.phase == "Failed" and not pod.lost and not pod.ending and pod.exit_code != EXIT_PREEMPTED
+    return pod.phase == "Failed" and not pod.lost and not pod.ending and pod.own_exit != EXIT_PREEMPTED
 
 
 def _label(item: Object, label: str) -> str:

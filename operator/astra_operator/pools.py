@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from astra_jobs.api.errors import EXIT_BAD_INPUT
+from astra_operator.causes import reason_of
 from astra_operator.clusters.base import Object, parse_time
+from astra_operator.containers import CONTAINERS
 from astra_operator.desired import naming
 from astra_operator.desired.sandbox import KINDS
 from astra_operator.pods import PodFact, read_pod, why_pending
@@ -34,7 +36,10 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Pool:
-    """What is seen of one pool. ``objects`` are its own, without its pods; ``size`` is the mark of the size that it has."""
+    """What is seen of one pool. ``objects`` are its own, ``members`` its pods; ``size`` is the mark of the size that it has.
+
+    ``unavailable`` and ``answering`` are since when no pod of it answers, and one does.
+    """
 
     name: str
     attempt: int
@@ -42,11 +47,13 @@ class Pool:
     uid: str
     objects: tuple[Object, ...]
     pods: tuple[PodFact, ...]
+    members: tuple[Object, ...] = ()
     size: str = ""
     replicas: int = 0
     available: int = 0
     made: datetime | None = None
     unavailable: datetime | None = None
+    answering: datetime | None = None
     refusal: str = ""
     failing: Trouble | None = None
 
@@ -60,6 +67,11 @@ class Pool:
         late = self.made is not None and (now - self.made).total_seconds() > LATE_SECONDS
         return self.complete and self.available >= (1 if late else max(1, self.replicas))
 
+    @property
+    def asleep(self) -> bool:
+        """Tell if it is to have no pods: its stage waits in a queue."""
+        return self.replicas == 0
+
     def down(self, now: datetime) -> float:
         """Return for how many seconds no pod has answered."""
         since = max((moment for moment in (self.made, self.unavailable) if moment), default=now)
@@ -68,14 +80,18 @@ class Pool:
     def trouble(self, now: datetime) -> Trouble | None:
         """Return what has to be told, None while it is on its way."""
         if self.refusal:
-            missing = "RuntimeClass" in self.refusal and "not found" in self.refusal
             mend = f"; {SHARED}" if "PodSecurity" in self.refusal and "runAsUser=0" in self.refusal else ""
-            return Trouble("SandboxRuntimeMissing" if missing else "Refused", self.refusal + mend, blocked=True)
+            return Trouble(reason_of(self.refusal, "Refused"), self.refusal + mend, blocked=True)
+        waits = self.waiting(now)
+        return Trouble(*waits[1]) if waits else self.failing
+
+    def waiting(self, now: datetime) -> tuple[PodFact, tuple[str, str]] | None:
+        """Return the first pod that something keeps from starting, and reason and message of that."""
         for pod in self.pods:
             why = why_pending(replace(pod, waiting="") if pod.ending else pod, pod.made, now)
             if why is not None:
-                return Trouble(*why)
-        return self.failing
+                return pod, why
+        return None
 
     def goes(self) -> list[Object]:
         """Return what can be removed of it now. The NetworkPolicy stays until no pod is left that it holds back."""
@@ -119,6 +135,7 @@ def _read(name: str, items: list[Object]) -> Pool:
         uid=labels.get(naming.LABEL_UID, ""),
         objects=tuple(item for item in items if item["kind"] in KINDS),
         pods=tuple(read_pod(pod) for pod in pods),
+        members=tuple(pods),
         failing=next((found for pod in pods if (found := _failing(pod))), None),
         **(_deployment(made) if made else {}),
     )
@@ -134,6 +151,7 @@ def _deployment(item: Object) -> dict[str, Any]:
         "available": status.get("availableReplicas", 0),
         "made": _time(item["metadata"].get("creationTimestamp")),
         "unavailable": _time(available.get("lastTransitionTime")) if available.get("status") == "False" else None,
+        "answering": _time(available.get("lastTransitionTime")) if available.get("status") == "True" else None,
         "refusal": failure.get("message", "") if failure.get("status") == "True" else "",
     }
 
@@ -144,7 +162,7 @@ def _failing(pod: Object) -> Trouble | None:
     A server that does not find itself in gVisor says so and ends for good: the RuntimeClass is there, and its handler is another.
     """
     for entry in pod.get("status", {}).get("containerStatuses", ()):
-        if ((entry.get("state") or {}).get("waiting") or {}).get("reason") in _FAILING:
+        if entry.get("name") in CONTAINERS and ((entry.get("state") or {}).get("waiting") or {}).get("reason") in _FAILING:
             ended = (entry.get("lastState") or {}).get("terminated") or {}
             lines = [line.strip() for line in ended.get("message", "").splitlines() if line.strip()]
             said = lines[-1][:300] if lines else f"exit code {ended.get('exitCode', 'unknown')}"

@@ -12,6 +12,7 @@ from datetime import datetime
 from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
+from astra_operator.causes import REFUSALS, Hint, hint, reason_of
 from astra_operator.clusters.base import Cluster, Conflict, Object, Refused, RunKey, parse_time
 from astra_operator.desired.launch import LaunchPlan, attempt_config, launch_objects, with_end
 from astra_operator.desired.naming import STACKS_ANNOTATION
@@ -19,14 +20,15 @@ from astra_operator.desired.sandbox import pool_objects
 from astra_operator.frozen import read_live
 from astra_operator.observed import encode_end, observe
 from astra_operator.obstacles import Obstacle, missing_runtime, missing_software
+from astra_operator.patience import Reports
 from astra_operator.resolve import Readers, resolve
-from astra_operator.restarts import Reports
 from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
 from astra_operator.site import Site
 from astra_operator.stacks import gather
 from astra_operator.status import status_of
 from astra_operator.steps import Forgo, Mark, Open, Remove, Rest, Serve, Start, Step, next_step
 from astra_operator.view import View, name_of
+from astra_operator.waits import unexplained, unexplained_pod
 
 ASKERS, ASKED_IN_TURN = 16, 4
 BLOCKED_SECONDS = 60.0
@@ -93,9 +95,22 @@ class Reconciler:
             settings=self.settings,
             now=self.cluster.now(),
         )
+        view = replace(view, terminating=self._terminating(view), hint=self._hint(view))
         reports = self._ask(_reporting(view))
         silent = self._note_silence(run["metadata"]["uid"], [name for name, report in reports.items() if report is None], view.now)
         return replace(view, reports=reports, silent=silent) if reports else view
+
+    def _terminating(self, view: View) -> bool:
+        """Tell if the namespace is being deleted. Asked only when pods go that nobody here told to: that is how it begins."""
+        going = any(launch.deserted for launch in view.seen.launches)
+        return going and self.cluster.terminating(view.run["metadata"].get("namespace", "default"))
+
+    def _hint(self, view: View) -> Hint | None:
+        """Ask events why nothing starts, where neither the workload nor its pods tell."""
+        item = unexplained(view.launch, view.now) if view.launch else None
+        if item is None and view.pool is not None:
+            item = unexplained_pod(view.pool, view.now)
+        return hint(item["metadata"]["name"], self.cluster.warnings(item)) if item else None
 
     def _take(self, view: View, step: Step) -> bool | Obstacle:
         """Take a step; return False when somebody had taken it before, or what the cluster has against it.
@@ -120,7 +135,7 @@ class Reconciler:
                 return False
             return not rest or self._apply_to(first, rest, view.run)
         except Refused as error:
-            return Obstacle("Refused", str(error))
+            return Obstacle(reason_of(str(error), "Refused"), str(error))
         except Conflict as error:
             return _name_taken(view, error)
 
@@ -131,7 +146,7 @@ class Reconciler:
             missing = missing_runtime(step.plan.frozen.runtime_class, self.cluster.has_runtime)
             return missing or bool(self.cluster.apply(pool_objects(step.plan), view.run))
         except Refused as error:
-            return Obstacle("Refused", str(error))
+            return Obstacle(reason_of(str(error), "Refused"), str(error))
         except Conflict as error:
             return _name_taken(view, error)
 
@@ -210,7 +225,7 @@ def _needs_pods(step: Step) -> bool:
 
 def _refused_before(view: View) -> bool:
     condition = view.stored.condition("Stalled")
-    return condition is not None and condition.status == "True" and condition.reason in ("Refused", "NameTaken")
+    return condition is not None and condition.status == "True" and condition.reason in REFUSALS
 
 
 def _name_taken(view: View, error: Conflict) -> Obstacle:

@@ -6,38 +6,24 @@ one up. The exit code of ``astra-job`` says what the failure was worth (see ``as
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from astra_jobs.api.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED
-from astra_jobs.api.result import ProgressReport
-from astra_jobs.api.v1alpha1.common import Limits
 from astra_jobs.api.v1alpha1.status import REASONS
 from astra_operator.clusters.base import format_time, parse_time
-from astra_operator.observed import Cause, End, Launch
+from astra_operator.observed import End, Launch
+from astra_operator.patience import Watch, Why, too_long
 from astra_operator.pods import PodFact, succeeded
 from astra_operator.pools import Pool
 from astra_operator.settings import OperatorSettings
 from astra_operator.workloads import WorkloadFact
 
-
-class Why(NamedTuple):
-    """Why a launch ends; ``reason`` is the condition's, ``counted`` uses up one of limits.maxRestarts."""
-
-    cause: Cause
-    counted: bool
-    reason: str
-    message: str = ""
-    checkpoint: int | None = None
-    waited: float = 0.0
-
-
 LATE_SECONDS = 5.0
 """How much later than the news of its workload the news of a pod's end may come."""
-
-Reports = Mapping[str, ProgressReport | None]
+KEPT = 8
+"""So many ended launches of a stage stay in sight, for people and for the delay of the next; what older ones used up is carried on."""
 
 
 @dataclass(frozen=True)
@@ -48,29 +34,6 @@ class GiveUp:
     message: str
 
 
-@dataclass(frozen=True)
-class Watch:
-    """What a running launch is measured by. ``reports`` is by pod name; ``last_sign`` the newest progress known before this pass.
-
-    ``silent`` says of pods that do not answer when that was first noticed. ``retry`` is today's ``spec.retry``.
-    """
-
-    limits: Limits
-    reports: Reports
-    last_sign: datetime | None
-    spent: float
-    now: datetime
-    retry: str = ""
-    silent: Mapping[str, datetime] = field(default_factory=dict)
-
-    def forgiven(self, launch: Launch) -> bool:
-        """Tell if the user has asked since a launch was made that the attempt be tried again: its end then counts for nothing.
-
-        There is no clock in it: a launch's request holds the value of ``spec.retry`` that it was made under.
-        """
-        return bool(launch.request.spec.get("retry", "") != self.retry)
-
-
 def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None:
     """Return why an unfinished launch has to end, or None while it may go on. ``earlier`` are the stage's launches before it.
 
@@ -78,12 +41,12 @@ def judge(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End | None
     """
     if launch.job is not None and launch.job.held is not None:
         return None
-    failing = _first_failure(launch)
+    failing = _first_failure(launch) or _overflowing(launch, watch)
     if failing is not None:
-        return _end(launch, watch, _cause(failing, earlier))
+        return _end(launch, earlier, watch, _cause(failing, earlier))
     why = _gone(launch) if launch.job is None else _given_up(launch, launch.job, watch.now) or _remade(launch, launch.job)
-    why = why or _too_long(launch, watch)
-    return _end(launch, watch, why) if why else None
+    why = why or too_long(launch, watch)
+    return _end(launch, earlier, watch, why) if why else None
 
 
 def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch, settings: OperatorSettings) -> GiveUp | float:
@@ -107,27 +70,40 @@ def verdict(stage: Sequence[Launch], everything: Sequence[Launch], watch: Watch,
             "DeadlineExceeded", f"the attempt ran for {watch.spent:.0f} s, limits.deadlineSeconds is {watch.limits.deadline_seconds}"
         )
     if end.counted and counted > watch.limits.max_restarts:
-        return GiveUp(end.reason, f"{end.message} (restarts: {counted - 1}, limits.maxRestarts is {watch.limits.max_restarts})")
+        used = min(counted - 1, watch.limits.max_restarts)
+        return GiveUp(end.reason, f"{end.message} (restarts: {used}, limits.maxRestarts is {watch.limits.max_restarts})")
     since = (watch.now - parse_time(end.time)).total_seconds()
     return max(0.0, _delay(stage, settings) - since)
 
 
-def restarts(launches: Sequence[Launch]) -> int:
+def restarts(launches: Iterable[Launch]) -> int:
     """Count what uses up ``limits.maxRestarts``: ended launches, and shards that were tried again within a launch."""
-    return sum((launch.end is not None and launch.end.counted) + launch.retries for launch in launches)
+    listed = list(launches)
+    present = sum((launch.end is not None and launch.end.counted) + launch.retries for launch in listed)
+    return present + sum(launch.end.earlier_restarts for launch in _oldest(listed) if launch.end)
 
 
-def spent(launches: Sequence[Launch], now: datetime) -> float:
+def spent(launches: Iterable[Launch], now: datetime) -> float:
     """Return the seconds that an attempt's pods have run, waiting and suspension not counted."""
-    return sum(launch.seconds(now) for launch in launches)
+    listed = list(launches)
+    return sum(launch.seconds(now) for launch in listed) + sum(launch.end.earlier_seconds for launch in _oldest(listed) if launch.end)
 
 
-def suspend(launch: Launch, watch: Watch) -> End:
+def expired(launches: Sequence[Launch]) -> list[Launch]:
+    """Return the ended launches that are out of sight: their requests can go, for the newer ones carry what they used up."""
+    found = []
+    for stage in {launch.stage for launch in launches}:
+        ended = sorted((launch for launch in launches if launch.stage == stage and launch.end), key=lambda launch: launch.restart)
+        found += [launch for launch in ended[:-KEPT] if not launch.leftovers]
+    return sorted(found, key=lambda launch: (launch.stage, launch.restart))
+
+
+def suspend(launch: Launch, earlier: Sequence[Launch], watch: Watch) -> End:
     """End a launch because the user asked for no pods."""
-    return _end(launch, watch, Why("Suspended", False, "Suspended", ""))
+    return _end(launch, earlier, watch, Why("Suspended", False, "Suspended", ""))
 
 
-def pool_late(pool: Pool, watch: Watch) -> End | None:
+def pool_late(pool: Pool, earlier: Sequence[Launch], watch: Watch) -> End | None:
     """Return why a launch ends before it was made whose sandbox pool has not answered for longer than pods may wait to start."""
     limit, waited = watch.limits.pending_deadline_seconds, pool.down(watch.now)
     if limit is None or waited <= limit:
@@ -135,7 +111,8 @@ def pool_late(pool: Pool, watch: Watch) -> End | None:
     trouble = pool.trouble(watch.now)
     told = f"sandbox pool {pool.name} was not ready for more than {limit} s (limits.pendingDeadlineSeconds)"
     message = f"{told}: {trouble.reason}: {trouble.message}" if trouble else told
-    return End(cause="PendingDeadline", reason="PendingDeadlineExceeded", message=message[:600], waited=waited, time=format_time(watch.now))
+    end = End(cause="PendingDeadline", reason="PendingDeadlineExceeded", message=message[:600], waited=waited, time=format_time(watch.now))
+    return end.model_copy(update=_carried(earlier, watch))
 
 
 def _delay(stage: Sequence[Launch], settings: OperatorSettings) -> float:
@@ -156,7 +133,7 @@ def _first_failure(launch: Launch) -> PodFact | None:
     A pod that was told to go comes last: it was mostly another's failure that ended it.
     """
     failures = [pod for pod in launch.pods if _ends_it(pod, launch)]
-    refused = [pod for pod in failures if pod.exit_code == EXIT_BAD_INPUT]
+    refused = [pod for pod in failures if pod.own_exit == EXIT_BAD_INPUT]
     tries = Counter(pod.index for pod in launch.replaced)
     far = datetime.max.replace(tzinfo=None)
     return min(
@@ -177,6 +154,19 @@ def _ends_it(pod: PodFact, launch: Launch) -> bool:
         return False  # a queue that took the quota back and gave it again; whatever else it was, the workload tells
     # A failed shard is tried again by the Job controller, until that says that it is not.
     return not launch.itself or job is None or job.failure is not None
+
+
+def _overflowing(launch: Launch, watch: Watch) -> PodFact | None:
+    """Return a shard that was evicted for its own use of storage more often than it may fail.
+
+    To the Job controller that is a disruption like any other, which it never counts.
+    """
+    evicted = [pod for pod in (*launch.pods, *launch.replaced) if pod.out_of_storage]
+    often = Counter(pod.index for pod in evicted)
+    worst = max(often, key=lambda index: often[index], default=None)
+    if not launch.itself or worst is None or often[worst] <= watch.limits.max_restarts:
+        return None
+    return next(pod for pod in evicted if pod.index == worst)
 
 
 def _gone(launch: Launch) -> Why:
@@ -214,45 +204,20 @@ def _remade(launch: Launch, job: WorkloadFact) -> Why | None:
     return None
 
 
-def _too_long(launch: Launch, watch: Watch) -> Why | None:
-    late = _pending(launch, watch)
-    if late:
-        return late
-    quiet = _quiet(launch, watch)
-    if quiet:
-        return Why("Stuck", True, "Stuck", quiet)
-    if watch.spent + launch.seconds(watch.now) > watch.limits.deadline_seconds:
-        return Why("Deadline", False, "DeadlineExceeded", "")
-    return None
-
-
-def _pending(launch: Launch, watch: Watch) -> Why | None:
-    """Return why a launch ends of which a pod has been waiting to start for too long, or was never made."""
-    limit = watch.limits.pending_deadline_seconds
-    if limit is None:
-        return None
-    waits = [(pod.made, f"pod {pod.name}", pod.waiting) for pod in launch.pods if pod.phase == "Pending" and not pod.ending]
-    if not launch.pods and launch.job is not None:
-        waits = [(launch.job.began, f"the first pod of {launch.name}", "it was never made")]
-    for since, who, what in waits:
-        waited = (watch.now - since).total_seconds() if since else 0.0
-        if waited > limit:
-            message = f"{who} waited for more than {limit} s to start (limits.pendingDeadlineSeconds)"
-            return Why("PendingDeadline", False, "PendingDeadlineExceeded", f"{message}: {what}" if what else message, waited=waited)
-    return None
-
-
 def _cause(pod: PodFact, earlier: Sequence[Launch]) -> Why:
     """Return what a failed pod's end was worth."""
     error = pod.result.error if pod.result else None
     message = (f"{error.where}: {error.message}" if error.where else error.message) if error else _exit_message(pod)
     newest = pod.result.checkpoint if pod.result else None
     named = error.reason if error and error.reason in REASONS else ""
-    if pod.exit_code == EXIT_BAD_INPUT:
+    if pod.own_exit == EXIT_BAD_INPUT:
         return Why("BadInput", False, named or "BadInput", message)
     if pod.lost:  # the node's doing, whatever the process said while it was told to go
-        return Why("Lost", False, "Restarting", f"pod {pod.name} was lost or evicted" + (f": {pod.message}" if pod.message else ""), newest)
-    if pod.exit_code == EXIT_PREEMPTED:
+        return Why("Lost", False, "Restarting", f"{pod.where} was lost or evicted" + (f": {pod.message}" if pod.message else ""), newest)
+    if pod.out_of_storage:
+        told = f"{pod.where} used more local storage than pod.resources.ephemeralStorage allows; raise it: {pod.message}"
+        return Why("OutOfStorage", True, "OutOfStorage", told, newest)
+    if pod.own_exit == EXIT_PREEMPTED:
         before = max((launch.end.checkpoint for launch in earlier if launch.end and launch.end.checkpoint is not None), default=-1)
         return Why("Preempted", newest is None or newest <= before, named or "Failed", message, newest)
     if pod.out_of_memory:
@@ -265,34 +230,12 @@ def _exit_message(pod: PodFact) -> str:
     how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
     if code == 0:
         how = "exit code 0 but no result"
-    return f"pod {pod.name} ended with {how}" + (f": {pod.message}" if pod.message else "")
+    who = f"init container {pod.culprit} of pod {pod.name}" if pod.culprit else f"pod {pod.name}"
+    return f"{who} ended with {how}" + (f": {pod.message}" if pod.message else "")
 
 
-def _quiet(launch: Launch, watch: Watch) -> str:
-    """Return a message when a pod that reports progress has not done so for too long."""
-    for pod in launch.pods:
-        if pod.name not in watch.reports or pod.phase != "Running" or pod.started is None:
-            continue
-        if watch.now - max(pod.started, _sign(pod, launch, watch)) > timedelta(seconds=watch.limits.stall_seconds):
-            return f"pod {pod.name} made no progress for more than {watch.limits.stall_seconds} s (limits.stallSeconds)"
-    return ""
-
-
-def _sign(pod: PodFact, launch: Launch, watch: Watch) -> datetime:
-    """Return when a pod last gave a sign: its report's time, and while it is silent what is known from before.
-
-    Status keeps one time, so of several shards only the operator's memory knows which went silent when; one that starts anew waits anew.
-    """
-    report = watch.reports[pod.name]
-    if report is not None:
-        return min(watch.now, datetime.fromtimestamp(max(0.0, min(report.time, 4e9)), tz=watch.now.tzinfo))
-    if launch.request.shards == 1 and watch.last_sign is not None:
-        return watch.last_sign
-    return watch.silent.get(pod.name, watch.now) if launch.request.shards > 1 else datetime.fromtimestamp(0, tz=watch.now.tzinfo)
-
-
-def _end(launch: Launch, watch: Watch, why: Why) -> End:
-    return End(
+def _end(launch: Launch, earlier: Sequence[Launch], watch: Watch, why: Why) -> End:
+    end = End(
         cause=why.cause,
         reason=why.reason,
         message=why.message[:600],
@@ -303,3 +246,19 @@ def _end(launch: Launch, watch: Watch, why: Why) -> End:
         seconds=launch.seconds(watch.now),
         time=format_time(watch.now),
     )
+    return end.model_copy(update=_carried(earlier, watch))
+
+
+def _carried(earlier: Sequence[Launch], watch: Watch) -> dict[str, float]:
+    """Return what the stage's launches before one have used up: nothing is forgotten when their requests go."""
+    counting = [launch for launch in earlier if not watch.forgiven(launch)]
+    return {"earlier_restarts": restarts(counting), "earlier_seconds": spent(counting, watch.now)}
+
+
+def _oldest(launches: Sequence[Launch]) -> list[Launch]:
+    """Return the oldest launch of each stage: what came before it is gone, and told by its end."""
+    first: dict[str, Launch] = {}
+    for launch in launches:
+        if launch.stage not in first or launch.restart < first[launch.stage].restart:
+            first[launch.stage] = launch
+    return list(first.values())

@@ -5,6 +5,7 @@ When a pool is made and when it goes is for ``steps`` to say; what is wrong with
 
 from typing import Literal
 
+from astra_operator.causes import BLOCKING
 from astra_operator.pools import Trouble
 from astra_operator.restarts import GiveUp
 from astra_operator.view import View
@@ -19,7 +20,7 @@ def holds_up(view: View) -> Trouble | None:
         return None
     if launch is not None and (launch.end is None or launch.leftovers or view.verdict):
         return None  # it is at work, or on its way to another start
-    if view.pool_whole and view.pool is not None and view.pool.ready(view.now):
+    if view.pool_whole and view.pool is not None and (plan.asleep or view.pool.ready(view.now)):
         return None
     return _trouble(view)
 
@@ -47,5 +48,10 @@ def services_ready(view: View) -> Verdict:
 
 def _trouble(view: View) -> Trouble:
     assert view.pool_plan is not None, "only a pool has troubles"
+    if view.pool_plan.asleep:
+        return Trouble("WaitingForQuota", f"sandbox pool {view.pool_plan.name} starts when the queue admits the workload")
     found = view.pool.trouble(view.now) if view.pool is not None else None
+    if view.hint is not None and view.pool is not None and view.hint.name in {pod.name for pod in view.pool.pods}:
+        hint = view.hint
+        found = Trouble(hint.reason, f"pod {hint.name}: {hint.message}", hint.reason in BLOCKING)
     return found or Trouble("WaitingForServices", f"sandbox pool {view.pool_plan.name} is starting")

@@ -52,6 +52,11 @@ class PlannedStage:
     tools: bool = False
 
     @property
+    def pods(self) -> int:
+        """Return how many pods the stage's workload has at once; the ranks of a Job share one."""
+        return 1 if self.workload == "Job" else self.width
+
+    @property
     def shards(self) -> int:
         """Return into how many artifacts the stage's result is split: ranks share one, shards have one each."""
         return self.width if self.workload == "IndexedJob" else 1

@@ -6,7 +6,6 @@ Reasons come from ``REASONS`` alone; ``lastTransitionTime`` moves only when a st
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -15,12 +14,12 @@ from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, Conditio
 from astra_operator import services
 from astra_operator.clusters.base import format_time
 from astra_operator.observed import Launch
-from astra_operator.pods import SHOWN_AFTER, SLOW_START, why_pending
 from astra_operator.progress import progress_of
 from astra_operator.restarts import GiveUp, restarts
 from astra_operator.settings import TeamSettings
 from astra_operator.stages import product_stage
 from astra_operator.view import View
+from astra_operator.waits import undead, wait_of
 
 MAX_BYTES = 16_000
 _MESSAGE, _METRICS, _HISTORY = 500, 32, 5
@@ -57,7 +56,7 @@ def standing(view: View) -> Standing:
         return Standing("Done", "UpToDate" if _reused(view) else "Finished", _done_message(view))
     if isinstance(view.verdict, GiveUp):
         return Standing("GaveUp", view.verdict.reason, f"stage {view.current.name}: {view.verdict.message}")
-    waits = services.holds_up(view)
+    waits = undead(view.leaving, view.now) or services.holds_up(view)
     if waits is not None:
         return Standing("Blocked" if waits.blocked else "Queued", waits.reason, f"stage {view.current.name}: {waits.message}")
     return _at_work(view, view.launch, view.current.name)
@@ -164,7 +163,9 @@ RULES: dict[ConditionType, Callable[[View, Standing], Verdict]] = {
 
 
 def _blocked(view: View) -> Standing | None:
-    """Return what no attempt can come of: a bad spec, bad settings, a circle of references."""
+    """Return what no attempt can come of: a namespace that goes, a bad spec, bad settings, a circle of references."""
+    if view.terminating:
+        return Standing("Blocked", "NamespaceTerminating", "the namespace is being deleted; the run's workloads are removed")
     if view.live.spec is None and view.changed:
         return Standing("Invalid", "InvalidSpec", view.live.problem)
     idle = view.seen.frozen is None or view.ended
@@ -186,26 +187,10 @@ def _at_work(view: View, launch: Launch | None, stage: str) -> Standing:
             "Resumed" if launch.end.cause == "Suspended" else "Restarting",
             f"stage {stage}: {launch.end.message}".rstrip(": "),
         )
-    return _held_up(view, launch) or Standing("Running", "Running", f"stage {stage}: {launch.name}")
-
-
-def _held_up(view: View, launch: Launch) -> Standing | None:
-    """Return what a launch waits for, once it is worth telling: a pod on its way up counts as running, one write a stage, not two."""
-    job = launch.job
-    if job is not None and job.held is not None:
-        at_once = job.held.reason == "WaitingForQuota" and _since(view, launch.made) < SHOWN_AFTER
-        return None if at_once else Standing("Queued", job.held.reason, job.held.message)
-    for pod in launch.pods:
-        why = why_pending(pod, pod.made or launch.made, view.now)
-        if why is not None:
-            return Standing("Queued", *why)
-    if job is not None and not launch.pods and job.began is not None and _since(view, job.began) > SLOW_START:
-        return Standing("Queued", "Pending", f"no pod of {launch.name} was made; see kubectl describe {job.kind.lower()} {launch.name}")
-    return None
-
-
-def _since(view: View, moment: datetime) -> float:
-    return (view.now - moment).total_seconds()
+    wait = wait_of(launch, view.hint, view.now)
+    if wait is None:
+        return Standing("Running", "Running", f"stage {stage}: {launch.name}")
+    return Standing("Blocked" if wait.blocked else "Queued", wait.reason, wait.message)
 
 
 def _product(view: View) -> Artifact | None:
@@ -238,10 +223,18 @@ def _attempt(view: View, where: Standing) -> Attempt | None:
     return Attempt(
         number=frozen.number,
         digest=frozen.digest,
-        restarts=max(_known_restarts(view), restarts(view.seen.launches)),
+        restarts=max(_known_restarts(view), _restarts(view)),
         start_time=frozen.start_time,
         completion_time=(kept or format_time(view.now)) if over else None,
     )
+
+
+def _restarts(view: View) -> int:
+    """Count the restarts. The failure that ended the attempt is none: nothing followed it, and it is never one of four out of three."""
+    counted, end = restarts(view.seen.launches), view.launch.end if view.launch else None
+    if isinstance(view.verdict, GiveUp) and end is not None and end.counted:
+        return min(counted - 1, view.limits.max_restarts)
+    return counted
 
 
 def _known_restarts(view: View) -> int:

@@ -2,7 +2,8 @@
 
 Order makes it safe to die anywhere: a new attempt is a ConfigMap before its predecessor is removed; an end is written on the
 request before the workload is deleted; a request is made before its workload, and never a second workload for the same request.
-A stage's sandbox pool answers before its workload is made, and goes before the next stage begins.
+A stage's sandbox pool answers before its workload is made, and goes before the next stage begins. Where a queue admits the workload, the
+pool is made without pods before it, gets them once it is admitted, and the job itself waits for the first that answers.
 """
 
 from dataclasses import dataclass
@@ -74,15 +75,15 @@ Step = Open | Remove | Mark | Serve | Start | Forgo | Rest
 
 def next_step(view: View) -> Step:
     """Decide the next step."""
+    if view.terminating:
+        return _end_all(view)
     if view.can_open:
         return Open(view.next_number)
-    if view.seen.stale:
-        return _remove(view.seen.stale, view)
-    spare = tuple(item for pool in view.spare_pools for item in pool.goes())
-    if spare:
-        return Remove(spare)
+    first = _clean_up(view)
+    if first is not None:
+        return first
     if view.current is None:
-        return Rest()
+        return Rest(view.settings.poll if any(launch.held_open for launch in view.seen.launches) else None)
     launch = view.launch
     if launch is None:
         return Rest() if view.suspended else _start(view, view.current, 0)
@@ -97,12 +98,25 @@ def next_step(view: View) -> Step:
     return Rest(view.verdict) if view.verdict else _start(view, view.current, launch.restart + 1)
 
 
+def _clean_up(view: View) -> Step | None:
+    """Return how what nobody needs any more goes, None when there is no such thing. Only pods of other attempts are waited for."""
+    if view.seen.stale:
+        return _remove(view.seen.stale, view)
+    spare = tuple(item for pool in view.spare_pools for item in pool.goes())
+    requests = tuple(launch.config for launch in restarts.expired(view.seen.launches))
+    unneeded = spare or _doomed(view.held_open) or requests
+    return Remove(unneeded) if unneeded else None
+
+
 def _watch_over(view: View, launch: Launch) -> Step:
     end = restarts.judge(launch, view.history[:-1], view.watch)
     if end is None and view.suspended:
-        end = restarts.suspend(launch, view.watch)
+        end = restarts.suspend(launch, view.history[:-1], view.watch)
     if end is not None:
         return Mark(launch, end)
+    failed = _held_failures(launch)
+    if failed:
+        return Remove(failed)
     return Rest(view.settings.poll) if view.pool_plan is None or view.pool_whole else Serve(view.pool_plan)
 
 
@@ -112,18 +126,37 @@ def _start(view: View, stage: PlannedStage, restart: int) -> Step:
         return Start(stage, restart)
     if not view.pool_whole or view.pool is None:
         return Serve(view.pool_plan)
-    if view.pool.ready(view.now):
+    if view.pool_plan.asleep or view.pool.ready(view.now):
         return Start(stage, restart)
-    end = restarts.pool_late(view.pool, view.watch)
+    end = restarts.pool_late(view.pool, view.history, view.watch)
     return Forgo(stage, restart, end) if end else Rest(view.settings.poll)
 
 
 def _remove(objects: tuple[Object, ...], view: View) -> Step:
     """Remove what is not on its way out yet; pods go with their workload, and are only waited for."""
+    doomed = _doomed(objects)
+    return Remove(doomed) if doomed else Rest(view.settings.poll)
+
+
+def _doomed(objects: tuple[Object, ...]) -> tuple[Object, ...]:
     owners = {item["metadata"]["uid"] for item in objects if item["kind"] in WORKLOADS}
-    doomed = [
+    return tuple(
         item
         for item in objects
         if "deletionTimestamp" not in item["metadata"] and not {ref["uid"] for ref in item["metadata"].get("ownerReferences", [])} & owners
-    ]
-    return Remove(tuple(doomed)) if doomed else Rest(view.settings.poll)
+    )
+
+
+def _held_failures(launch: Launch) -> tuple[Object, ...]:
+    """Return the pods of shards that failed and are kept running by a container beside: their controller sees no end before they go."""
+    names = {pod.name for pod in launch.pods if launch.itself and pod.phase == "Failed" and pod.held_by and not pod.ending}
+    return tuple(item for item in launch.objects if item["kind"] == "Pod" and item["metadata"]["name"] in names)
+
+
+def _end_all(view: View) -> Step:
+    """Remove the workloads of a namespace that is being deleted.
+
+    Its pods go first, and an Indexed Job that may make no new ones keeps a finalizer on the old: both would stay for ever.
+    """
+    everything = [*(item for launch in view.seen.launches for item in launch.objects), *view.seen.stale]
+    return _remove(tuple(item for item in everything if item["kind"] in WORKLOADS), view)

@@ -13,15 +13,18 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import Limits
 from astra_jobs.api.v1alpha1.status import Status
 from astra_operator import attempts, restarts
+from astra_operator.causes import Hint
 from astra_operator.clusters.base import Object, parse_time
 from astra_operator.desired.launch import RunName, pool_plan
 from astra_operator.desired.sandbox import PoolPlan, size_mark
 from astra_operator.frozen import Live, common_of, overlay, spec_model
 from astra_operator.observed import Launch, Observation
 from astra_operator.obstacles import Obstacle
+from astra_operator.patience import Reports, Watch
+from astra_operator.pods import PodFact, read_pod
 from astra_operator.pools import Pool
 from astra_operator.resolve import Resolution
-from astra_operator.restarts import GiveUp, Reports, Watch
+from astra_operator.restarts import GiveUp
 from astra_operator.settings import OperatorSettings, TeamSettings
 from astra_operator.stages import PlannedStage, plan
 
@@ -30,7 +33,8 @@ from astra_operator.stages import PlannedStage, plan
 class View:
     """Everything that a decision may depend on.
 
-    ``silent`` says since when pods do not answer, as far as this process knows; ``obstacle`` is set when the next step was refused.
+    ``silent`` says since when pods do not answer, as far as this process knows; ``hint`` is what events tell of a standstill;
+    ``terminating`` that the namespace is being deleted; ``obstacle`` is set when the next step was refused.
     """
 
     run: Object
@@ -42,6 +46,8 @@ class View:
     now: datetime
     reports: Reports = field(default_factory=dict)
     silent: Mapping[str, datetime] = field(default_factory=dict)
+    hint: Hint | None = None
+    terminating: bool = False
     obstacle: Obstacle | None = None
 
     @cached_property
@@ -120,7 +126,16 @@ class View:
     def pool_plan(self) -> PoolPlan | None:
         """The pool that the current stage needs, None when it needs none."""
         frozen = self.seen.frozen
-        return pool_plan(name_of(self.run), frozen, self.current, self.spec) if frozen and self.current else None
+        plan = pool_plan(name_of(self.run), frozen, self.current, self.spec) if frozen and self.current else None
+        return replace(plan, asleep=True) if plan and self._waits_in_queue else plan
+
+    @cached_property
+    def _waits_in_queue(self) -> bool:
+        """Whether a queue has not let in the current stage's workload: its pool has no pods until then, or they idle beside the quota."""
+        launch = self.launch
+        if launch is None or launch.end is not None or launch.job is None:
+            return bool(common_of(self.spec).queue)
+        return bool(launch.job.queue) and launch.job.held is not None
 
     @cached_property
     def pool(self) -> Pool | None:
@@ -149,6 +164,26 @@ class View:
         return tuple(pool for pool in self.seen.pools if pool.name != mine)
 
     @cached_property
+    def held_open(self) -> tuple[Object, ...]:
+        """What is left of stages that are done and whose results are safe elsewhere, when a container beside the job keeps it there."""
+        done = [launch for launch in self.seen.launches if launch.stage in self.results and launch.held_open]
+        return tuple(item for launch in done if launch.stage in self._kept_results for item in launch.objects)
+
+    @cached_property
+    def _kept_results(self) -> set[str]:
+        """The stages whose artifacts are also known without their pods."""
+        told = {item.role.split("/")[0] for launch in self.seen.launches for item in launch.request.previous}
+        return told | (set(self.stored.artifacts) if self.same_attempt else set())
+
+    @cached_property
+    def leaving(self) -> tuple[PodFact, ...]:
+        """The pods that were told to go: of ended launches and of earlier attempts. Nothing is started before they are gone."""
+        ended = [launch for launch in self.seen.launches if launch.end is not None]
+        pods = [pod for launch in ended for pod in (*launch.pods, *launch.replaced)]
+        stale = [read_pod(item) for item in self.seen.stale if item["kind"] == "Pod"]
+        return tuple(pod for pod in (*pods, *stale) if pod.ending)
+
+    @cached_property
     def history(self) -> list[Launch]:
         """The current stage's launches, oldest first."""
         return self.seen.of_stage(self.current.name) if self.current else []
@@ -161,7 +196,7 @@ class View:
     @cached_property
     def watch(self) -> Watch:
         """What the current launch is measured by."""
-        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.spec.get("retry", ""), self.silent)
+        watch = Watch(self.limits, self.reports, None, 0.0, self.now, self.spec.get("retry", ""), self.silent, self.pool)
         others = [
             launch for launch in self.seen.launches if (launch is not self.launch or launch.end is not None) and not watch.forgiven(launch)
         ]

@@ -4,6 +4,7 @@ Its controller may try shards again by itself (an Indexed Job) or make a rank an
 quota away. Which of that ends a launch is for ``restarts`` to say.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,13 +15,14 @@ from astra_operator.desired import naming
 _FAILED = ("Failed", "FailureTarget")
 """A Job has FailureTarget from the moment at which it is lost until its last pod is gone, and Failed from then on."""
 _COMPLETE = ("Complete", "Succeeded")
+_NO_QUEUE = re.compile(r"(Local|Cluster)Queue \S+ (doesn't|does not) exist")
 
 
 @dataclass(frozen=True)
 class Held:
     """Why a workload asks for no pods now."""
 
-    reason: Literal["WaitingForQuota", "Preempted", "Pending"]
+    reason: Literal["WaitingForQuota", "Preempted", "QueueMissing", "QueueDeactivated", "Pending"]
     message: str
 
 
@@ -78,7 +80,19 @@ def _held(item: Object, queued: Object | None) -> Held:
         return Held("WaitingForQuota", f"queue {queue} has not taken it up yet")
     conditions: dict[str, dict[str, Any]] = {entry["type"]: entry for entry in queued.get("status", {}).get("conditions", [])}
     evicted, reserved = conditions.get("Evicted", {}), conditions.get("QuotaReserved", {})
+    if queued.get("spec", {}).get("active") is False:
+        return Held("QueueDeactivated", _deactivated(queued, queue, evicted))
     if evicted.get("status") == "True" and evicted.get("reason") == "Preempted":
         return Held("Preempted", f"queue {queue}: {evicted.get('message', '')}")
     told = reserved.get("message") if reserved.get("status") == "False" else ""
+    if told and _NO_QUEUE.search(told):
+        return Held("QueueMissing", f"spec.queue: {queue}: {told}")
     return Held("WaitingForQuota", f"queue {queue}: {told or evicted.get('message') or 'waits for its turn'}")
+
+
+def _deactivated(queued: Object, queue: str, evicted: dict[str, Any]) -> str:
+    """Say that somebody, or Kueue itself after too many tries, took a Workload out of its queue, and how it gets back."""
+    metadata = queued["metadata"]
+    why = f" ({' '.join(evicted['message'].split())})" if evicted.get("message") else ""
+    patch = f'kubectl -n {metadata["namespace"]} patch workload {metadata["name"]} --type=merge -p \'{{"spec":{{"active":true}}}}\''
+    return f"queue {queue}: Workload {metadata['name']} was deactivated{why}; once its cause is gone: {patch}"

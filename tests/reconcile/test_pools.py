@@ -118,7 +118,7 @@ def test_what_is_refused_of_a_pool_is_made_once_it_is_allowed(kind: str) -> None
     scene.cluster._apply_one = refuse  # type: ignore[method-assign]
     environments(scene)
     scene.work()
-    assert scene.reasons(ENVS)["Stalled"] == "True Refused"
+    assert scene.reasons(ENVS)["Stalled"] == "True QuotaRefused"
     assert scene.reasons(ENVS)["ServicesReady"] == "False Refused"
     assert scene.pods() == []
     scene.cluster._apply_one = apply  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ import pytest
 
 from astra_jobs.api.v1alpha1.status import REASONS
 from tests.reconcile import test_transitions_ends as ends
+from tests.reconcile import test_transitions_pods as pods
 from tests.reconcile import test_transitions_pools as pools
 from tests.reconcile import test_transitions_waits as waits
 from tests.reconcile.transition_kit import RUNNING, Act, Row, Scene, check, corpus, done, fail, moving, stock, stopped
@@ -177,7 +178,18 @@ def writes(scene: Scene) -> int:
 
 
 def all_rows() -> list[Row]:
-    return [*WISHES, *ends.JOBS, *ends.SHARDS, *ends.RANKS, *waits.INPUTS, *waits.PODS, *waits.CLUSTER, *waits.QUEUE, *pools.TABLE]
+    return [
+        *WISHES,
+        *ends.JOBS,
+        *ends.SHARDS,
+        *ends.RANKS,
+        *waits.INPUTS,
+        *waits.PODS,
+        *waits.CLUSTER,
+        *waits.QUEUE,
+        *pools.TABLE,
+        *pods.TABLE,
+    ]
 
 
 @pytest.mark.parametrize("row", [*ends.JOBS, *ends.SHARDS, *ends.RANKS], ids=lambda row: row.name)

@@ -207,7 +207,7 @@ HELD_UP = [
         moving("SandboxRuntimeMissing") | {"ServicesReady": "False SandboxRuntimeMissing"},
         says="no runtime for runsc",
     ),
-    Row("the node of its pool has made no sandbox for long", starting, no_sandbox, [], moving("SandboxRuntimeMissing")),
+    Row("the node of its pool has made no sandbox for long", starting, no_sandbox, [], moving("WaitingForNode")),
     Row(
         "its pool is not in gVisor after all",
         starting,
@@ -305,7 +305,6 @@ ENDS = [
         fail_shard,
         ["End Failed", "Remove PyTorchJob", GONE, POLICY],
         {"Stalled": "True Failed", "ServicesReady": "False Failed"},
-        restarts=1,
     ),
     Row(
         "its user changes it",

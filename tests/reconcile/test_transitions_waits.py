@@ -169,7 +169,7 @@ PODS = [
         pending,
         container("CreateContainerConfigError", 'secret "s" not found'),
         [],
-        moving("ImageUnavailable"),
+        blocked("SecretMissing"),
         says='secret "s" not found',
     ),
     Row(
@@ -186,7 +186,7 @@ PODS = [
         pending,
         no_sandbox(31),
         [],
-        moving("SandboxRuntimeMissing"),
+        moving("WaitingForNode"),
         says="kubectl describe pod tools-corpus-1-collect-0-0",
     ),
     Row("no pod is made", pending, no_pod, [], moving("Pending"), says="kubectl describe job tools-corpus-1-collect-0"),
@@ -234,7 +234,7 @@ CLUSTER = [
     Row("the training operator is installed", without("PyTorchJob"), installed, ["Start train/0"], RUNNING),
     Row("Kueue is missing", nothing, without("Workload"), ["Open 1"], blocked("QueueMissing"), says="spec.queue: team: "),
     Row("Kueue is installed", without("Workload"), installed, ["Start collect/0"], RUNNING),
-    Row("the cluster refuses what would be made", nothing, refusing, [], blocked("Refused"), says="exceeded quota: team"),
+    Row("the cluster refuses what would be made", nothing, refusing, [], blocked("QuotaRefused"), says="exceeded quota: team"),
     Row("the cluster takes it now", nothing, allowed, START, RUNNING),
 ]
 
@@ -375,7 +375,7 @@ def test_a_launch_of_which_a_part_is_refused_leaves_nothing(refused: str, allowe
     scene.cluster.fault = fault
     pending(scene)
     assert [slot[2] for slot in scene.cluster.objects] == ["tools-corpus-1"]
-    assert scene.reasons(scene.key)["Stalled"] == "True Refused"
+    assert scene.reasons(scene.key)["Stalled"] == "True QuotaRefused"
     assert "exceeded quota" in scene.message(scene.key, "Stalled")
 
 

@@ -17,12 +17,25 @@ REASONS: dict[str, str] = {
     "InvalidSpec": "The spec does not fit the kind's schema.",
     "Running": "A stage's workload is running.",
     "WaitingForCapacity": "The workload waits for CPU or memory.",
+    "WaitingForNode": "A pod has a node, and that has not made its volumes, its sandbox or its container yet.",
+    "Initialising": "A container of the pod that comes before the job's has not ended or is not ready yet.",
+    "SidecarFailing": "A container that stands beside the job's ends again and again and keeps it from starting; the message names it.",
+    "VolumeUnavailable": "A volume of the pod is not there yet: its claim is not bound, or the node could not attach or mount it.",
+    "ClaimMissing": "A PersistentVolumeClaim that the pod mounts does not exist or is being deleted.",
+    "SecretMissing": "A Secret or ConfigMap that the pod needs does not exist or lacks a key.",
+    "ServiceAccountMissing": "The service account of the pods does not exist.",
+    "PriorityClassMissing": "The PriorityClass of the pods does not exist.",
+    "ContainerRefused": "The node will not start a container of the pod as it is described; its reason is in the message.",
+    "NodeLost": "A pod's node does not answer, or the pod does not go when it is told to.",
+    "NamespaceTerminating": "The namespace is being deleted; nothing can be made in it any more.",
     "WaitingForQuota": "The queue has not admitted the workload yet.",
     "Preempted": "The queue took the workload's quota away; it goes on from the last checkpoint when it is admitted again.",
     "LauncherMissing": "The cluster does not serve the workload's kind; the training operator is not installed.",
-    "QueueMissing": "The run names a queue, and Kueue is not installed.",
+    "QueueMissing": "The run names a queue, and there is no such queue, or Kueue is not installed.",
+    "QueueDeactivated": "The workload was taken out of its queue, by somebody or by Kueue itself; the message says how it gets back.",
     "NameTaken": "An object of the run cannot be made, because somebody else's has its name; the message names it and the remedy.",
-    "Refused": "The cluster refused to make an object of the run; its reason is in the message.",
+    "Refused": "The cluster's admission refused an object of the run, or a pod of it; its reason is in the message.",
+    "QuotaRefused": "A ResourceQuota or LimitRange of the namespace refused an object of the run, or a pod of it.",
     "PendingDeadlineExceeded": "A pod waited longer than limits.pendingDeadlineSeconds to start.",
     "SandboxRuntimeMissing": "The RuntimeClass of the sandbox does not exist, or the node could not make the pod's sandbox.",
     "Restarting": "The workload failed or hung and is started again from the last checkpoint.",
@@ -37,6 +50,7 @@ REASONS: dict[str, str] = {
     "ImageUnavailable": "The pod's image cannot be pulled or the container cannot be made.",
     "SettingsInvalid": "The namespace's ConfigMap astra-team is missing or wrong.",
     "OutOfMemory": "The workload used more memory than it may.",
+    "OutOfStorage": "The workload used more local storage than it may.",
     "InputUnavailable": "An input's artifact is missing or damaged in the store.",
     "StoreUnavailable": "The artifact store is full, not writable or out of reach.",
     "Superseded": "A newer start of the same workload has taken over; this one may not write any more.",
@@ -70,7 +84,7 @@ class Attempt(Model):
 
     number: int = Field(description="number of the attempt, from 1")
     digest: str = Field(description="what is made: kind, frozen spec, inputs and rerun")
-    restarts: int = Field(default=0, description="restarts of workloads so far")
+    restarts: int = Field(default=0, description="restarts so far that count towards limits.maxRestarts")
     start_time: str | None = Field(default=None, description="RFC 3339, when the attempt was opened")
     completion_time: str | None = Field(default=None, description="RFC 3339, when nothing was left to do")
 

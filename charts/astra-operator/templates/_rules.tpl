@@ -44,6 +44,10 @@ test compares them with what the API server's audit log shows, both ways.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, delete]
+# Why nothing starts, where neither a workload nor its pods tell.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 # Why a run waits for quota.
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]

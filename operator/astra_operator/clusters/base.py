@@ -12,15 +12,16 @@ What ``observed`` reads of a Pod, on every cluster:
   of a PyTorchJob;
 - ``metadata.creationTimestamp``; ``status.phase``: Pending, Running, Succeeded, Failed; ``status.startTime``; ``status.reason``
   (Evicted, Preempted, or NodeLost for a pod whose process was found dead and whose exit code nobody knows) and ``status.message``; the
-  conditions PodScheduled, PodReadyToStartContainers and DisruptionTarget;
-- ``status.containerStatuses[].state`` of the container ``job`` or ``pytorch``, and of init containers that wait or have failed:
+  conditions PodScheduled, PodReadyToStartContainers and DisruptionTarget, and Ready beside ContainersReady, which differ while the node
+  does not answer; ``spec.nodeName``, and which init containers are sidecars (restartPolicy Always);
+- ``status.containerStatuses[].state`` of the container ``job`` or ``pytorch``, of those beside it and of init containers:
   ``waiting {reason, message}``, ``running {startedAt}``, or ``terminated {exitCode, signal, reason, message, startedAt, finishedAt}``,
   where ``message`` is the JobResult written to the termination message path, or the end of the log, and exit codes of signals are
   128 + n. The annotation ``astra.dev/last-lines`` may hold the end of the pod's log.
 
 Of a Job or PyTorchJob ``spec.suspend`` (``spec.runPolicy.suspend``), ``status.startTime``, ``status.conditions`` and the label of its
-queue are read; of a Kueue Workload its owner and conditions. An Indexed Job may have several pods of one index: those before the
-newest were tried again by its controller. Of a Deployment ``spec.replicas``, ``status.availableReplicas`` and the conditions
+queue are read; of a Kueue Workload its owner, conditions and ``spec.active``. An Indexed Job may have several pods of one index: those
+before the newest were tried again by its controller. Of a Deployment ``spec.replicas``, ``status.availableReplicas`` and the conditions
 ReplicaFailure and Available are read; the pods of a sandbox pool bear its name as a label, and are a run's as long as the pool's
 NetworkPolicy is. Times are RFC 3339 in UTC.
 """
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple, Protocol
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
+from astra_operator.causes import Warned
 
 Object = dict[str, Any]
 
@@ -118,6 +120,12 @@ class Cluster(Protocol):
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell if objects of a kind can be made here: a PyTorchJob needs the training operator, a Workload means Kueue."""
+
+    def warnings(self, item: Object) -> list[Warned]:
+        """Return the Warning events about a pod or a workload, at most 30 s old as a whole; none where they may not be read."""
+
+    def terminating(self, namespace: str) -> bool:
+        """Tell if a namespace is being deleted, so that nothing can be made in it."""
 
     def has_runtime(self, name: str) -> bool:
         """Tell if there is a RuntimeClass of a name; raises ``Refused`` when that may not be asked."""

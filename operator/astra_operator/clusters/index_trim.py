@@ -10,7 +10,8 @@ from typing import Any
 from astra_jobs.api.artifact import KINDS
 from astra_jobs.api.base import GROUP
 from astra_operator.clusters.base import Object
-from astra_operator.pods import CONTAINERS
+from astra_operator.containers import CONTAINERS, sidecars
+from astra_operator.pods import node_is_silent
 
 _METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
 _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
@@ -20,6 +21,7 @@ _POD_STATUS = ("phase", "reason", "message", "startTime", "podIP")
 _POD_CONDITIONS = ("PodScheduled", "DisruptionTarget")
 _POOL_CONDITIONS = ("ReplicaFailure", "Available")
 _PENDING_CONDITIONS = (*_POD_CONDITIONS, "PodReadyToStartContainers")
+_SILENT_CONDITIONS = (*_POD_CONDITIONS, "Ready", "ContainersReady")
 _STATES = {
     "waiting": ("reason", "message"),
     "running": ("startedAt",),
@@ -71,39 +73,57 @@ def _bare(item: Object) -> Object:
 
 
 def _workload(item: Object) -> Object:
-    return {"metadata": _metadata(item), "status": _conditions(item.get("status", {}))}
+    spec = {"active": False} if item.get("spec", {}).get("active") is False else {}
+    return {"metadata": _metadata(item)} | ({"spec": spec} if spec else {}) | {"status": _conditions(item.get("status", {}))}
 
 
 def _pod(item: Object) -> Object:
     status = item.get("status", {})
     phase = status.get("phase", "Pending")
-    kept = _some(status, _POD_STATUS) | _conditions(status, _PENDING_CONDITIONS if phase == "Pending" else _POD_CONDITIONS)
-    main = _containers(status.get("containerStatuses"))
-    if main:
-        kept["containerStatuses"] = main[:1]
-    stuck = [entry for entry in _containers(status.get("initContainerStatuses")) if _is_stuck(entry["state"], phase)]
-    if stuck:
-        kept["initContainerStatuses"] = stuck
-    return {"metadata": _metadata(item), "status": kept}
+    wanted = _PENDING_CONDITIONS if phase == "Pending" else _SILENT_CONDITIONS if node_is_silent(status) else _POD_CONDITIONS
+    kept = _some(status, _POD_STATUS) | _conditions(status, wanted)
+    shown = _containers(status.get("containerStatuses"))
+    if shown:
+        kept["containerStatuses"] = shown
+    before = [_container(entry) for entry in status.get("initContainerStatuses") or () if _is_news(entry, phase)]
+    if before:
+        kept["initContainerStatuses"] = before
+    return {"metadata": _metadata(item)} | _placed(item) | {"status": kept}
 
 
-def _is_stuck(state: Object, phase: str) -> bool:
+def _placed(item: Object) -> Object:
+    """Return the part of a pod's spec that tells its node, and which init containers are sidecars."""
+    natives = [{"name": name, "restartPolicy": "Always"} for name in sorted(sidecars(item))]
+    spec = _some(item.get("spec", {}), ("nodeName",)) | ({"initContainers": natives} if natives else {})
+    return {"spec": spec} if spec else {}
+
+
+def _is_news(entry: Object, phase: str) -> bool:
     """Tell if an init container keeps, or has kept, the pod's own from running; that it waits for its turn is no news."""
-    waits = phase == "Pending" and state.get("waiting", {}).get("reason", "PodInitializing") != "PodInitializing"
-    return waits or bool(state.get("terminated", {}).get("exitCode"))
+    state = entry.get("state") or {}
+    waits = state.get("waiting", {}).get("reason", "PodInitializing") != "PodInitializing"
+    return waits or bool(state.get("terminated", {}).get("exitCode")) or (phase == "Pending" and "running" in state)
 
 
 def _containers(statuses: Iterable[Object] | None) -> list[Object]:
-    """Return the trimmed states of containers, the job's first."""
+    """Return the trimmed states of containers, the pod's own first; of others only what holds it up or outlives it."""
     listed = sorted(statuses or (), key=lambda status: status.get("name") not in CONTAINERS)
-    return [_container(status) for status in listed]
+    ended = any("terminated" in (status.get("state") or {}) for status in listed[:1])
+    others = [status for status in listed[1:] if _waits(status) or (ended and "running" in (status.get("state") or {}))]
+    return [_container(status) for status in [*listed[:1], *others]]
+
+
+def _waits(status: Object) -> bool:
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    return waiting.get("reason", "") not in ("", "PodInitializing", "ContainerCreating")
 
 
 def _container(status: Object) -> Object:
     kept = {"name": status.get("name", ""), "state": _state(status.get("state") or {})}
-    # How one ended before that waits to be started again: only pods of pools are.
-    before = _state(status.get("lastState") or {}).get("terminated") if "waiting" in kept["state"] else None
-    return kept | ({"lastState": {"terminated": _some(before, ("exitCode", "reason", "message"))}} if before else {})
+    late = {"started": False} if status.get("started") is False and "running" in kept["state"] else {}
+    # How one ended before that is not back yet: sidecars and pods of pools are started again.
+    before = _state(status.get("lastState") or {}).get("terminated") if late or "running" not in kept["state"] else None
+    return kept | late | ({"lastState": {"terminated": _some(before, ("exitCode", "reason", "message"))}} if before else {})
 
 
 def _state(state: Object) -> Object:

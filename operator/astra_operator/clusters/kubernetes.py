@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
+from astra_operator.causes import Warned
 from astra_operator.clusters.base import UNREAD, ClusterError, Fenced, Gone, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.index_trim import controller_of
@@ -29,6 +30,7 @@ from astra_operator.clusters.kubernetes_errors import Answer, failure
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
 from astra_operator.clusters.kubernetes_served import Served
+from astra_operator.clusters.kubernetes_troubles import Troubles
 from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LABEL_UID, MANAGER
 from astra_operator.desired.pod import PROGRESS_PORT
@@ -69,6 +71,7 @@ class KubernetesCluster:
         self._teams: dict[str, _Team] = {}
         self._team_locks: dict[str, threading.Lock] = {}
         self._served = Served(self._calls)
+        self._told = Troubles(self._calls)
         self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
 
     # ---- looks, from memory
@@ -260,6 +263,14 @@ class KubernetesCluster:
     def has_runtime(self, name: str) -> bool:
         """See ``base.Cluster``."""
         return self._served.runtime(name)
+
+    def warnings(self, item: Object) -> list[Warned]:
+        """See ``base.Cluster``."""
+        return self._told.warnings(item)
+
+    def terminating(self, namespace: str) -> bool:
+        """See ``base.Cluster``."""
+        return self._told.terminating(namespace)
 
     def may_watch(self, group: str, plural: str, namespace: str, name: str) -> bool:
         """Tell if events of an object can come at all; without a namespace, of those of its name in all namespaces."""

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
+from astra_operator.causes import Warned
 from astra_operator.clusters.base import WORKLOADS, Gone, Object, RunKey, format_time, key_of
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
@@ -146,6 +147,14 @@ class LocalCluster:
 
     def has_runtime(self, name: str) -> bool:
         """Have none: what runs here are processes of this machine, and a team that asks for more is told so."""
+        return False
+
+    def warnings(self, item: Object) -> list[Warned]:
+        """Have none: what holds a pod up here is in its status."""
+        return []
+
+    def terminating(self, namespace: str) -> bool:
+        """Have one namespace, which stays."""
         return False
 
     def stacks(self, pod: Object) -> str:

@@ -16,11 +16,13 @@ from pydantic_core import from_json, to_json
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.result import JobResult, ProgressReport
-from astra_operator.clusters import memory_pools
+from astra_operator.causes import Warned
+from astra_operator.clusters import memory_pools, memory_queues
 from astra_operator.clusters.base import UNREAD, WORKLOADS, Gone, Object, Refused, RunKey, format_time, key_of
 from astra_operator.clusters.local_controllers import ended, missing_pods, surplus_pods, workload_status
 from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LABEL_POOL, LABEL_QUEUE
+from astra_operator.pods import read_pod
 
 Fault = Callable[[str, str], None]
 T = TypeVar("T")
@@ -32,7 +34,8 @@ class MemoryCluster:
 
     ``served`` are the kinds of workload that can be made (Workload means Kueue); ``refusal``, when it is not empty, is why nothing may
     be made; ``runtimes`` are the RuntimeClasses; ``pool_refusal`` is why no pod of a pool may be made, and ``pools_start`` tells that those
-    made run at once. ``dumps`` are the stacks of pods by name, and ``reports`` their progress.
+    made run at once. ``dumps`` are the stacks of pods by name, ``reports`` their progress, and ``warned`` the Warning events of objects.
+    ``ending`` are namespaces that are being deleted; ``dead`` names pods on dead nodes, which never go.
     ``log`` holds every call, ``launched`` every workload ever made, ``overlaps`` each time two launches of a run had pods at once,
     ``unserved`` each workload that was made without the sandbox pool whose key it mounts, ``unguarded`` each pod of a pool without policy,
     ``changes`` counts what the operator and the controllers did.
@@ -48,6 +51,9 @@ class MemoryCluster:
         self.served = {"Job", "PyTorchJob"}
         self.refusal = ""
         self.runtimes = {"gvisor"}
+        self.warned: dict[str, list[Warned]] = {}
+        self.ending: set[str] = set()
+        self.dead: set[str] = set()
         self.pool_refusal = ""
         self.pools_start = True
         self.unserved: list[str] = []
@@ -68,7 +74,8 @@ class MemoryCluster:
         return self._call("list_runs", "", lambda: _copy(list(self.runs.values())))
 
     def children(self, uid: str) -> list[Object]:
-        return self._call("children", uid, lambda: _copy(memory_pools.children(self.objects.values(), uid)))
+        items = self.objects.values()
+        return self._call("children", uid, lambda: _copy([*memory_pools.children(items, uid), *memory_pools.orphans(items, uid)]))
 
     def apply(self, objects: list[Object], owner: Object) -> list[str]:
         created = []
@@ -95,6 +102,12 @@ class MemoryCluster:
 
     def has_runtime(self, name: str) -> bool:
         return self._call("has_runtime", name, lambda: name in self.runtimes)
+
+    def warnings(self, item: Object) -> list[Warned]:
+        return self._call("warnings", item["metadata"]["name"], lambda: list(self.warned.get(item["metadata"]["name"], ())))
+
+    def terminating(self, namespace: str) -> bool:
+        return self._call("terminating", namespace, lambda: namespace in self.ending)
 
     def stacks(self, pod: Object) -> str:
         return self._call("stacks", pod["metadata"]["name"], lambda: self.dumps.get(pod["metadata"]["name"], ""))
@@ -198,9 +211,11 @@ class MemoryCluster:
             elif item["kind"] == "Deployment":
                 self._deploy(item)
         for item in list(self.objects.values()):
-            if "deletionTimestamp" in item["metadata"]:
+            if "deletionTimestamp" in item["metadata"] and item["metadata"]["name"] not in self.dead:
                 self._drop(item)
-        while orphans := [item for item in self.objects.values() if not self._has_owner(item)]:
+        while orphans := [
+            item for item in self.objects.values() if not self._has_owner(item) and item["metadata"]["name"] not in self.dead
+        ]:
             for item in orphans:
                 self._drop(item)
 
@@ -338,47 +353,28 @@ class MemoryCluster:
         self.changes += before != deployment["status"]
 
     def _check_pool(self, workload: Object) -> None:
-        """Note a workload whose tools would have nowhere to run."""
+        """Note a workload whose tools would have nowhere to run. In a queue, its pool has all but pods."""
         template = workload["spec"]["template"] if "template" in workload["spec"] else next(iter(_replicas(workload)))["template"]
-        keys = [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
-        pools = [
-            item for item in self.objects.values() if item["kind"] == "Deployment" and keys and keys[0].startswith(item["metadata"]["name"])
-        ]
-        serves = any(item.get("status", {}).get("availableReplicas") and "deletionTimestamp" not in item["metadata"] for item in pools)
-        if keys and not (serves and ("Secret", workload["metadata"]["namespace"], keys[0]) in self.objects):
+        queued = LABEL_QUEUE in workload["metadata"]["labels"]
+        if memory_pools.lacks(template, workload["metadata"]["namespace"], self.objects, queued):
             self.unserved.append(workload["metadata"]["name"])
 
     def _note_overlaps(self, workload: Object) -> None:
         name, uid = workload["metadata"]["name"], workload["metadata"]["uid"]
         for pod in self._owned(workload["metadata"]["ownerReferences"][0]["uid"]):
             other = pod["kind"] == "Pod" and not _pool(pod) and pod["metadata"]["ownerReferences"][0]["uid"] != uid
-            if other and pod["status"]["phase"] in ("Pending", "Running"):
+            if other and read_pod(pod).alive:  # a container beside a job that has ended is nobody's rival
                 self.overlaps.append(f"{name} was made while {pod['metadata']['name']} was there")
 
     def _enqueue(self, workload: Object) -> None:
-        metadata = workload["metadata"]
-        queued = {
-            "apiVersion": "kueue.x-k8s.io/v1beta2",
-            "kind": "Workload",
-            "metadata": {
-                "name": f"{workload['kind'].lower()}-{metadata['name']}",
-                "namespace": metadata["namespace"],
-                "uid": self._uid(),
-                "ownerReferences": [{"kind": workload["kind"], "name": metadata["name"], "uid": metadata["uid"]}],
-            },
-            "status": {"conditions": [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": "insufficient quota"}]},
-        }
+        queued = memory_queues.entry(workload, self._uid())
         self.objects[self._slot(queued)] = queued
 
     def _hold(self, contains: str, held: bool, condition: Object) -> int:
         found = [item for item in self.objects.values() if item["kind"] == "Workload" and contains in item["metadata"]["name"]]
         for item in found:
             owner = item["metadata"]["ownerReferences"][0]
-            workload = self.objects[owner["kind"], item["metadata"]["namespace"], owner["name"]]
-            policy = workload["spec"] if workload["kind"] == "Job" else workload["spec"]["runPolicy"]
-            policy["suspend"] = held
-            kept = [entry for entry in item["status"]["conditions"] if held and entry["type"] != condition["type"]]
-            item["status"]["conditions"] = [*kept, condition]
+            memory_queues.hold(item, self.objects[owner["kind"], item["metadata"]["namespace"], owner["name"]], held, condition)
         self.changes += len(found)
         return len(found)
 

@@ -3,12 +3,12 @@
 There are no ReplicaSets: pods name one, as theirs do, under the Deployment's UID.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from astra_operator.clusters.base import UNREAD, Object, format_time
-from astra_operator.desired.naming import LABEL_POOL
+from astra_operator.desired.naming import LABEL_POOL, LABEL_UID
 
 
 def children(items: Collection[Object], uid: str) -> list[Object]:
@@ -23,6 +23,26 @@ def children(items: Collection[Object], uid: str) -> list[Object]:
         else:
             found += [item, *(children(items, below) if item["kind"] != "Deployment" else [])]
     return found
+
+
+def orphans(items: Collection[Object], uid: str) -> list[Object]:
+    """Return a run's pods whose workload has gone before them: they stay in sight until they are gone themselves."""
+    present = {item["metadata"]["uid"] for item in items}
+    pods = [item for item in items if item["kind"] == "Pod" and item["metadata"].get("labels", {}).get(LABEL_UID) == uid]
+    return [
+        pod for pod in pods if LABEL_POOL not in pod["metadata"]["labels"] and pod["metadata"]["ownerReferences"][0]["uid"] not in present
+    ]
+
+
+def lacks(template: Object, namespace: str, objects: Mapping[tuple[str, str, str], Object], asleep: bool) -> bool:
+    """Tell if a workload's pods mount the key of a pool that is not there, or that does not answer and is not to be ``asleep``."""
+    keys = [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
+    if not keys:
+        return False
+    pools = [item for item in objects.values() if item["kind"] == "Deployment" and keys[0].startswith(item["metadata"]["name"])]
+    kept = [item for item in pools if "deletionTimestamp" not in item["metadata"]]
+    serves = any(asleep or item.get("status", {}).get("availableReplicas") for item in kept)
+    return not (serves and ("Secret", namespace, keys[0]) in objects)
 
 
 def missing(deployment: Object, pods: list[Object], uid: str) -> Object | None:

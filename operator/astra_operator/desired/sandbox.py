@@ -43,7 +43,10 @@ USER = 65532
 
 @dataclass(frozen=True)
 class PoolPlan:
-    """A pool to be made. ``labels`` are those of every object of the attempt; ``spec`` is the frozen one with today's sizes."""
+    """A pool to be made. ``labels`` are those of every object of the attempt; ``spec`` is the frozen one with today's sizes.
+
+    One that is ``asleep`` has everything but pods: its stage's workload waits in a queue, and pods beside it would idle outside the quota.
+    """
 
     name: str
     namespace: str
@@ -52,11 +55,13 @@ class PoolPlan:
     labels: dict[str, str]
     frozen: Frozen
     spec: dict[str, Any]
+    asleep: bool = False
 
     @property
     def size(self) -> SandboxPool:
         """Return how many pods, and how large."""
-        return SandboxPool.model_validate(self.spec.get("sandbox") or {})
+        size = SandboxPool.model_validate(self.spec.get("sandbox") or {})
+        return size.model_copy(update={"replicas": 0}) if self.asleep else size
 
     @property
     def shared(self) -> bool:

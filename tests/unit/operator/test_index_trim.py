@@ -45,6 +45,23 @@ def condition(kind: str, status: str, reason: str = "", **more: Any) -> Object:
 START = "2030-01-01T00:00:05Z"
 ENDED = {"exitCode": 137, "signal": 9, "reason": "OOMKilled", "message": '{"outcome": "Failed"}', "startedAt": START, "finishedAt": START}
 SIDECAR = container("istio-proxy", running={"startedAt": START})
+
+
+def native(**state: Any) -> Object:
+    """A pod whose native sidecar has ended before."""
+    sidecar = container("istio-proxy", **state) | {"started": False, "lastState": {"terminated": ENDED | {"exitCode": 1}}}
+    status = {"initContainerStatuses": [sidecar], "containerStatuses": [container(waiting={"reason": "PodInitializing"})]}
+    found = pod(phase="Pending", startTime=START, **status)
+    found["spec"]["initContainers"] = [{"name": "istio-proxy", "image": "i", "restartPolicy": "Always"}, {"name": "other", "image": "i"}]
+    return found
+
+
+def going(**status: Any) -> Object:
+    found = pod(**status)
+    found["metadata"]["deletionTimestamp"] = START
+    return found
+
+
 PODS = {
     "new": pod(),
     "unschedulable": pod(phase="Pending", conditions=[condition("PodScheduled", "False", "Unschedulable", message="0/1 nodes")]),
@@ -66,6 +83,23 @@ PODS = {
         containerStatuses=[container("pytorch", waiting={"reason": "PodInitializing"})],
     ),
     "evicted": pod(phase="Failed", reason="Evicted", message="low on memory", startTime=START),
+    "held by its proxy": pod(phase="Running", startTime=START, containerStatuses=[SIDECAR, container(terminated=ENDED)]),
+    "held by its proxy behind": pod(phase="Running", startTime=START, containerStatuses=[container(terminated=ENDED), SIDECAR]),
+    "sidecar crashes": native(waiting={"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}),
+    "sidecar is tried again": native(running={"startedAt": START}),
+    "init runs": pod(
+        phase="Pending",
+        startTime=START,
+        initContainerStatuses=[container("init", running={"startedAt": START})],
+        containerStatuses=[container("pytorch", waiting={"reason": "PodInitializing"})],
+    ),
+    "node silent": pod(
+        phase="Running",
+        startTime=START,
+        conditions=[condition("Ready", "False"), condition("ContainersReady", "True")],
+        containerStatuses=[container(running={"startedAt": START})],
+    ),
+    "leaving": going(phase="Running", startTime=START, containerStatuses=[container(running={"startedAt": START})]),
     "disrupted": pod(
         phase="Failed",
         startTime=START,

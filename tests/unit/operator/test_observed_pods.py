@@ -14,6 +14,9 @@ Object = dict[str, Any]
 RESULT = JobResult(outcome="Succeeded", artifact=Artifact(uri="file:///a", digest=digest_of(1)))
 
 
+PROXY: Object = {"name": "istio-proxy", "state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}}}
+
+
 def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **status: Any) -> Object:
     return {"kind": "Pod", "metadata": {"name": "p", "labels": labels or {}, "annotations": annotations or {}}, "status": status}
 
@@ -21,6 +24,7 @@ def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None
 def ended(code: int, message: str = "", **more: Any) -> list[Object]:
     return [
         {
+            "name": "job",
             "state": {
                 "terminated": {
                     "exitCode": code,
@@ -29,13 +33,13 @@ def ended(code: int, message: str = "", **more: Any) -> list[Object]:
                     "finishedAt": "2030-01-01T00:01:00Z",
                 }
                 | more
-            }
+            },
         }
     ]
 
 
 def pulling(reason: str) -> list[Object]:
-    return [{"state": {"waiting": {"reason": reason, "message": "no"}}}]
+    return [{"name": "job", "state": {"waiting": {"reason": reason, "message": "no"}}}]
 
 
 def unscheduled(message: str) -> list[Object]:
@@ -76,6 +80,49 @@ CASES: list[tuple[str, Object, dict[str, Any]]] = [
         pod(annotations={"astra.dev/last-lines": "a\nlast words\n\n"}, phase="Failed", containerStatuses=ended(1)),
         {"message": "a | last words"},
     ),
+    (
+        "proxy before it",
+        pod(phase="Running", containerStatuses=[PROXY, *ended(0, RESULT.encode().decode())]),
+        {"phase": "Succeeded", "result": RESULT, "held_by": "istio-proxy", "alive": False},
+    ),
+    (
+        "proxy after it, failed",
+        pod(phase="Failed", containerStatuses=[*ended(0, RESULT.encode().decode()), PROXY | {"state": {"terminated": {"exitCode": 1}}}]),
+        {"phase": "Succeeded", "result": RESULT, "held_by": "", "lost": False},
+    ),
+    ("proxy alone is shown", pod(phase="Running", containerStatuses=[PROXY]), {"phase": "Running", "exit_code": None}),
+    (
+        "proxy runs, its own is pulled",
+        pod(phase="Running", containerStatuses=[PROXY, *pulling("ErrImagePull")]),
+        {"phase": "Pending", "waiting": "ImageUnavailable: ErrImagePull no"},
+    ),
+    (
+        "proxy of a training",
+        pod(phase="Running", containerStatuses=[PROXY, ended(1)[0] | {"name": "pytorch"}]),
+        {"phase": "Failed", "exit_code": 1, "own_exit": 1},
+    ),
+    (
+        "init container failed",
+        pod(phase="Failed", initContainerStatuses=[ended(78)[0] | {"name": "init"}]),
+        {"exit_code": 78, "own_exit": None, "culprit": "init", "lost": False, "result": None},
+    ),
+    (
+        "node silent",
+        pod(phase="Running", conditions=[{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "True"}]),
+        {"silent": True, "alive": True},
+    ),
+    (
+        "a readiness gate of somebody's load balancer",
+        pod(
+            phase="Running",
+            conditions=[
+                {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady"},
+                {"type": "ContainersReady", "status": "True"},
+            ],
+        ),
+        {"silent": False},
+    ),
+    ("phase unknown", pod(phase="Unknown"), {"phase": "Running", "silent": True}),
     ("shard", pod({"batch.kubernetes.io/job-completion-index": "7"}), {"index": 7}),
     ("shard by annotation", pod(annotations={"batch.kubernetes.io/job-completion-index": "7"}), {"index": 7}),
     ("master", pod({"training.kubeflow.org/replica-type": "master", "training.kubeflow.org/replica-index": "0"}), {"index": 0}),
