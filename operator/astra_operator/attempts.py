@@ -2,6 +2,7 @@
 
 from astra_jobs.api.request import Input
 from astra_operator.clusters.base import Object, format_time
+from astra_operator.desired.security import user_of
 from astra_operator.frozen import Frozen, Live, attempt_digest, identity, input_digests, spec_model
 from astra_operator.resolve import Resolution
 from astra_operator.settings import TeamSettings
@@ -45,6 +46,8 @@ def freeze(run: Object, live: Live, inputs: tuple[Input, ...], number: int, site
         **_isolation(site.team),
         image=site.team.image,
         store_secret=site.team.store_secret,
+        pod_user=user_of(site.team.pod_user),
+        pod_group=site.team.pod_group,
         code_version=site.settings.installed,
         start_time=format_time(site.now),
     )

@@ -36,6 +36,8 @@ class Frozen(Model):
     sandbox_users: str | None = None
     image: str
     store_secret: str = ""
+    pod_user: str | None = Field(default=None, description="empty where the cluster assigns it; absent in attempts of older versions")
+    pod_group: str | None = None
     code_version: str
     start_time: str
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from astra_jobs.api.base import Model
 from astra_jobs.api.errors import BadInput
@@ -25,6 +25,11 @@ TEAM_CONFIG = "astra-team"
 DISTRIBUTION = "astra-on-kubernetes"
 EVERYWHERE = "*"
 _LEASE_THREADS = 8
+# Numbers below two thousand millions, which every system has; the user may not be root.
+_ID = r"[1-9][0-9]{0,8}|1[0-9]{9}"
+POD_USER, POD_GROUP = rf"^({_ID}|Assigned)$", rf"^({_ID}|0)?$"
+PodUser = Annotated[str, StringConstraints(pattern=POD_USER)]
+PodGroup = Annotated[str, StringConstraints(pattern=POD_GROUP)]
 
 
 class TeamSettings(Model):
@@ -34,6 +39,14 @@ class TeamSettings(Model):
     store_endpoint: str = Field(default="", description="S3 endpoint URL, for stores that are not AWS")
     store_secret: str = Field(default="", description="Secret whose keys become environment variables of the pods")
     image: str = Field(default="astra-jobs", description="image of every job pod; a laptop ignores it")
+    pod_user: PodUser = Field(
+        default="65532",
+        description="user of every pod, by number and not root; Assigned where the cluster gives each namespace users of its own "
+        "(OpenShift)",
+    )
+    pod_group: PodGroup = Field(
+        default="", description="group of every pod and of the volumes that it mounts, by number; left out, the number of podUser"
+    )
     isolation: Literal["Process", "gVisor"] = Field(
         default="Process", description="what tool code runs in: the job's own process, or a pool of gVisor pods"
     )

@@ -9,7 +9,7 @@ import pytest
 import yaml  # kubernetes brings it
 
 from astra_operator.chartgen.operator_values import OperatorValues
-from astra_operator.desired.naming import LABEL_MANAGED, MANAGER
+from astra_operator.desired.naming import LABEL_UID
 from astra_operator.desired.pod import PROGRESS_PORT
 from astra_operator.settings import OperatorSettings, ProcessSettings, process_settings
 from tests.charts.chart_values import all_wrong, get_at, leaves, other_values, set_at, unnamed
@@ -118,7 +118,7 @@ def test_the_network_policy_knows_the_port_and_the_label_of_pods() -> None:
     (policy,) = of_kind(render(RELEASE), "NetworkPolicy")
     (progress,) = [rule for rule in policy["spec"]["egress"] if "to" in rule]
     assert [port["port"] for port in progress["ports"]] == [PROGRESS_PORT]
-    assert progress["to"][0]["podSelector"]["matchLabels"] == {LABEL_MANAGED: MANAGER}
+    assert progress["to"][0]["podSelector"] == {"matchExpressions": [{"key": LABEL_UID, "operator": "Exists"}]}
     assert operator(render(RELEASE))["ports"][0]["containerPort"] == policy["spec"]["ingress"][0]["ports"][0]["port"]
 
 
@@ -132,9 +132,20 @@ def test_alerts_and_dashboard_are_the_shipped_files() -> None:
 
 
 def test_nothing_of_the_chart_looks_like_a_child_of_a_run() -> None:
-    assert [
-        item for item in render(RELEASE, "--set", "leastIsolation.enabled=true") if item["metadata"]["labels"][LABEL_MANAGED] == MANAGER
-    ] == []
+    assert [item for item in render(RELEASE, "--set", "leastIsolation.enabled=true") if LABEL_UID in item["metadata"]["labels"]] == []
+
+
+def test_nothing_is_selected_by_labels_that_a_policy_of_the_platform_may_own() -> None:
+    items = render(RELEASE, "--set", "serviceMonitor.enabled=true")
+    kinds = ("Deployment", "PodDisruptionBudget", "ServiceMonitor", "Service", "NetworkPolicy")
+    deployment, budget, monitor, service, policy = (of_kind(items, kind)[0] for kind in kinds)
+    pods = {"astra.dev/component": "operator", "astra.dev/release": RELEASE}
+    for item in (deployment, budget, monitor):
+        assert item["spec"]["selector"] == {"matchLabels": pods}
+    assert policy["spec"]["podSelector"] == {"matchLabels": pods}
+    assert service["spec"]["selector"] == pods
+    for item in (deployment["spec"]["template"], service):
+        assert pods.items() <= item["metadata"]["labels"].items()
 
 
 CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "Namespace")

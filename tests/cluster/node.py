@@ -3,9 +3,10 @@
     python -m tests.cluster.node --kubeconfig FILE --name NAME --folder FOLDER [--cpu 8] [--memory 16Gi] [--pods 110]
 
 Everything it must not forget is in files (see ``astra_operator.clusters.processes``) or in the API server: after ``kill -9`` the same
-command finds its pods running, or their exit codes. Probes, restarts, the wait before SIGTERM and gVisor are a kubelet's; see
-``node_rooms`` for which pods see more than this machine. What it does not do: enforce limits or network policies, pull images, run init
-containers, answer exec or attach, post events.
+command finds its pods running, or their exit codes. Probes, restarts, init containers, the wait before SIGTERM, gVisor and the rule for
+containers that may not be root are a kubelet's; see ``node_rooms`` for which pods see more than this machine, ``node_inits`` and
+``node_images`` for what stands in for images. What it does not do: enforce limits or network policies, pull images, run a process as the
+pod's user outside of gVisor, answer exec or attach, post events.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from astra_operator.clusters.base import Object, format_time, parse_time
-from tests.cluster import node_dns, node_logs, node_pods, node_probes, node_rooms, node_status
+from tests.cluster import node_dns, node_inits, node_logs, node_pods, node_probes, node_rooms, node_security, node_status
 from tests.cluster.node_api import LOST_CONNECTION, NodeApi, Pods
+from tests.cluster.node_inits import Inits
 from tests.cluster.node_probes import Probes
 from tests.cluster.node_restarts import Restarts, comes_back
 from tests.cluster.node_rooms import RoomKubelet
@@ -33,11 +35,11 @@ PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 
 class NotYet(Exception):
-    """A pod cannot start now; ``reason`` and ``message`` go into its status."""
+    """A pod cannot start now; ``reason`` and ``message`` go into its status, into that of an init container where ``init`` is its place."""
 
-    def __init__(self, reason: str, message: str = "") -> None:
+    def __init__(self, reason: str, message: str = "", init: int | None = None) -> None:
         super().__init__(message)
-        self.reason, self.message = reason, message
+        self.reason, self.message, self.init = reason, message, init
 
 
 class ProcessNode:
@@ -47,6 +49,7 @@ class ProcessNode:
         self.api, self.name, self.folder, self.capacity = api, name, folder, capacity
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
         self.kubelet = RoomKubelet(folder / "pods", environment | {"OMP_NUM_THREADS": "1", "HOME": str(folder)})
+        self.inits = Inits(folder / "inits", environment)
         self.restarts = Restarts(folder / "restarts")
         self.wake = threading.Event()
         self.pods = Pods(api, name, self.wake.set)
@@ -58,7 +61,9 @@ class ProcessNode:
     def run(self) -> None:
         """Work until the process is told to end; its pods go on."""
         port = node_logs.serve(self.folder, self.kubelet, self.pods.named)
-        self.kubelet.dns = node_dns.serve(self.api, str(self.folder))
+        address, asked_at = node_dns.serve(self.api, str(self.folder))
+        self.inits.server = f"{address}:{asked_at}"
+        self.kubelet.dns = address if asked_at == node_dns.PORT else ""
         registered, beaten = False, 0.0
         while True:
             self.wake.wait(TICK)
@@ -77,12 +82,15 @@ class ProcessNode:
     def step(self) -> None:
         """Bring every pod one step on."""
         self.kubelet.tick()
+        self.inits.tick()
         pods = self.pods.now()
         if pods is None:
             return
         for uid in self.kubelet.known():
             if uid not in pods:
                 self._forget(uid)
+        for uid in self.inits.known() - pods.keys():
+            self.inits.kill(uid)
         for pod in pods.values():
             self._sync(pod)
 
@@ -104,17 +112,44 @@ class ProcessNode:
         try:
             if self.restarts.waits(uid):
                 raise NotYet("CrashLoopBackOff", "back-off restarting failed container")
-            self._launch(pod)
+            if self._initialised(pod):
+                self._launch(pod)
         except NotYet as error:
             self._retry[uid] = time.monotonic() + RETRY
-            self._write(pod, node_status.waiting(pod, error.reason, error.message, self._health(uid)))
+            if error.init is None:
+                told = node_status.waiting(pod, error.reason, error.message, self._health(uid))
+                self._write(pod, told | node_status.init_states(pod, self.inits.states(pod)))
+            else:
+                states = self.inits.states(pod)
+                states[error.init] = {"waiting": {"reason": error.reason, "message": error.message}}
+                self._write(pod, node_status.initialising(pod, states, _now()))
         else:
-            self._tell(pod)
+            if self.kubelet.started(uid):
+                self._tell(pod)
+
+    def _initialised(self, pod: Object) -> bool:
+        """Bring a pod's init containers one step on; tell if all have ended well."""
+        if wrong := node_inits.unknown(pod):
+            raise NotYet("CreateContainerError", wrong)
+        if (next_one := self.inits.next(pod)) is not None:
+            place, box = next_one
+            self._admit(pod, box, place)
+            self.inits.start(pod, place, node_pods.address(pod["metadata"]["uid"]))
+        if self.inits.done(pod):
+            return True
+        self._write(pod, node_status.initialising(pod, self.inits.states(pod), _now(), self.inits.failed(pod)))
+        return False
+
+    def _admit(self, pod: Object, box: dict[str, Any], init: int | None = None) -> None:
+        """Raise ``NotYet`` for a container that a kubelet would not make."""
+        if box["image"].endswith(node_pods.MISSING_TAG):
+            raise NotYet("ImagePullBackOff", f'Back-off pulling image "{box["image"]}"', init)
+        if why := node_security.refused(pod, box):
+            raise NotYet("CreateContainerConfigError", why, init)
 
     def _launch(self, pod: Object) -> None:
-        namespace, image = pod["metadata"]["namespace"], node_pods.box_of(pod)["image"]
-        if image.endswith(node_pods.MISSING_TAG):
-            raise NotYet("ImagePullBackOff", f'Back-off pulling image "{image}"')
+        namespace = pod["metadata"]["namespace"]
+        self._admit(pod, node_pods.box_of(pod))
         if wrong := node_probes.unknown(pod):
             raise NotYet("CreateContainerError", wrong)
         found, files = {}, {}
@@ -144,7 +179,7 @@ class ProcessNode:
         return handler
 
     def _master(self, pod: Object) -> str | None:
-        """Return the UID of the master that a rank has to find; what an init container waits for in a real pod is waited for here."""
+        """Return the UID of the master that a rank has to find: its name, which only the cluster's DNS knows, becomes an address."""
         name = node_pods.master_of(pod)
         if name is None or name == pod["metadata"]["name"]:
             return None if name is None else str(pod["metadata"]["uid"])
@@ -161,7 +196,8 @@ class ProcessNode:
             self._watch(pod, found["podIP"])
         else:
             self._unwatch(uid)
-        self._write(pod, node_status.ran(pod, found, self.kubelet.last_lines(uid), _now(), self._health(uid)))
+        told = node_status.ran(pod, found, self.kubelet.last_lines(uid), _now(), self._health(uid))
+        self._write(pod, told | node_status.init_states(pod, self.inits.states(pod)))
         if found["phase"] == "Succeeded" and before != "Succeeded":
             self.kubelet.tidy(uid)
 
@@ -234,6 +270,7 @@ class ProcessNode:
 
     def _let_go(self, uid: str) -> None:
         self._unwatch(uid)
+        self.inits.kill(uid)
         self.restarts.forget(uid)
 
     def _log_of(self, pod: Object) -> Path:

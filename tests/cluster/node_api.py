@@ -17,7 +17,7 @@ from astra_operator.clusters.base import Object
 LOST_CONNECTION = (ApiException, urllib3.exceptions.HTTPError, ConnectionError)
 _MERGE, _STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 _WATCH_SECONDS = 300
-_RESOURCES = {"ConfigMap": "configmaps", "Secret": "secrets", "Pod": "pods"}
+_RESOURCES = {"ConfigMap": "configmaps", "Secret": "secrets", "Pod": "pods", "Service": "services"}
 
 
 class NodeApi:
@@ -40,7 +40,7 @@ class NodeApi:
         return json.loads(self.call(verb, path, body=body, kind=kind, query=query).data)
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """Return a ConfigMap, Secret or Pod, or None."""
+        """Return a ConfigMap, Secret, Pod or Service, or None."""
         try:
             return self.send("GET", f"/api/v1/namespaces/{namespace}/{_RESOURCES[kind]}/{name}")
         except ApiException as error:
@@ -61,6 +61,12 @@ class NodeApi:
         """Return what a Service's name stands for."""
         query = [("labelSelector", f"kubernetes.io/service-name={service}")]
         found: list[Object] = self.send("GET", f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", query=query)["items"]
+        return found
+
+    def selected(self, namespace: str, labels: dict[str, str]) -> list[Object]:
+        """Return the pods that bear all of some labels; none when there are no labels."""
+        query = [("labelSelector", ",".join(f"{key}={value}" for key, value in labels.items()))]
+        found: list[Object] = self.send("GET", f"/api/v1/namespaces/{namespace}/pods", query=query)["items"] if labels else []
         return found
 
     def write_status(self, pod: Object, status: dict[str, Any]) -> None:

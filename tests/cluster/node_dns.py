@@ -78,20 +78,35 @@ def _find(name: list[str], look: Look) -> tuple[int, Sequence[str]]:
     return (_NO_NAME, []) if found is None else (_NO_ERROR, found)
 
 
-def serve(api: NodeApi, node: str) -> str:
-    """Answer from a background thread; return the address, empty where only root could listen on DNS's port."""
-    if os.geteuid() != 0:
-        return ""
+def selected_addresses(pods: Sequence[Object]) -> list[str]:
+    """Return the addresses of those of a Service's pods that are ready and publish one on loopback.
+
+    An API server takes no such address into an EndpointSlice, so what the controller would write there is worked out here.
+    """
+    found = []
+    for pod in pods:
+        status = pod.get("status", {})
+        ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions", []))
+        if ready and "podIP" in status and "deletionTimestamp" not in pod["metadata"]:
+            found.append(str(status["podIP"]))
+    return sorted(found)
+
+
+def serve(api: NodeApi, node: str) -> tuple[str, int]:
+    """Answer from a background thread; return address and port, which is DNS's own only for root."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     address = address_of(f"dns/{node}", ())
-    listener.bind((address, PORT))
+    listener.bind((address, PORT if os.geteuid() == 0 else 0))
 
     def look(namespace: str, service: str) -> list[str] | None:
-        slices = api.endpoint_slices(namespace, service)
-        return ready_addresses(slices) if slices else None
+        found = api.get("Service", namespace, service)
+        if found is None:
+            return None
+        slices = ready_addresses(api.endpoint_slices(namespace, service))
+        return slices or selected_addresses(api.selected(namespace, found["spec"].get("selector") or {}))
 
     threading.Thread(target=_listen, args=(listener, look), name="dns", daemon=True).start()
-    return address
+    return listener.getsockname()
 
 
 def _listen(listener: socket.socket, look: Look) -> None:

@@ -1,9 +1,9 @@
 """Between a pod as the API server knows it and a pod as the process kubelet runs it. Pure.
 
 The process kubelet (``astra_operator.clusters.processes``) knows one container, folders and plain environment values. What an API
-server adds is resolved or left out here: init containers are skipped, the service-account token is not mounted, ConfigMap and
-Secret references become values, a Secret's files are laid out as a ConfigMap's, ``python`` is this interpreter, and the name of a
-PyTorchJob's master, which only cluster DNS could resolve, becomes an address.
+server adds is resolved or left out here: init containers are not this one's (``node_inits``), the service-account token is not mounted,
+ConfigMap and Secret references become values, a Secret's files are laid out as a ConfigMap's, ``python`` is this interpreter, and the
+name of a PyTorchJob's master, which only cluster DNS could resolve, becomes an address.
 """
 
 import base64

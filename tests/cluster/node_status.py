@@ -39,6 +39,27 @@ class Health(NamedTuple):
 NEVER_RAN = Health()
 
 
+def initialising(pod: Object, inits: list[dict[str, Any]], now: str, over: bool = False) -> dict[str, Any]:
+    """Return the status of a pod whose init containers are in some states; ``over`` tells that one has failed for good."""
+    main = _container(pod, {"waiting": {"reason": "PodInitializing"}}, NEVER_RAN)
+    why = _condition(pod, "Initialized", False, "ContainersNotInitialized", now)
+    status = {"hostIP": NODE_ADDRESS, "startTime": pod.get("status", {}).get("startTime", now), **init_states(pod, inits)}
+    return {"phase": "Failed" if over else "Pending"} | status | {"containerStatuses": [main], "conditions": [why]}
+
+
+def init_states(pod: Object, inits: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the part of a status that tells of init containers, empty for a pod that has none."""
+    told = [
+        {"name": box["name"], "image": box["image"], "imageID": "", "restartCount": 0, "ready": _ended_well(state), "state": state}
+        for box, state in zip(pod["spec"].get("initContainers") or [], inits, strict=True)
+    ]
+    return {"initContainerStatuses": told} if told else {}
+
+
+def _ended_well(state: dict[str, Any]) -> bool:
+    return bool(state.get("terminated", {}).get("exitCode", 1) == 0)
+
+
 def waiting(pod: Object, reason: str, message: str = "", health: Health = NEVER_RAN) -> dict[str, Any]:
     """Return the status of a pod that is on the node and whose container has not started, or waits to start again."""
     state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}

@@ -38,6 +38,8 @@ WORDS = (
         "/",
     ),
     *("0", "1", "500m", "0.5", "2Gi", "0.1Gi", "4G", "64k", "1e3", "-1", "2gi", "9" * 12 + "Ti", "1m", "1.5Ki", "99999999999999999999"),
+    *("+1", ".5", "1.", ".", "0.5m", "1_000", "1T", "2T", "1e", "1E", "1E3", "2e+9", "1e-3", "5n", "1Mi", "1M", "00.7G", "1P", "1 "),
+    *("0x1", "12e7", "1e0004", "3e-12", "0.0001T", "0.000001Ti", "9e5", "-0", "+", "1024Mi", "1000000", "999999m", "1e99"),
     *(
         "HF_TOKEN",
         "RANK",
@@ -57,6 +59,7 @@ WORDS = (
 )
 WRONG: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 2.0, 1.5, 0.9, 5e-6, 1e3, 1e30, -1e-12, 2**53, 2**53 + 1, 2**63, -(2**63), 10**25),
+    *(999999, 10**6, 10**15, 2e9),
     *("", "x", "5e-6", "true", "1", "x" * 300, "é" * 201, "A b", "Transformers", "/astra", "\0"),
     *([], [None], [1], [[]], {}, {"a": None}, {"name": "x"}),
 )
@@ -153,6 +156,8 @@ class _Maker:
     def make(self, node: dict[str, Any]) -> Any:
         if "anyOf" in node:
             (node,) = [item for item in node["anyOf"] if item.get("type") != "null"]
+        if "oneOf" in node:
+            node = self.rng.choice(node["oneOf"])
         if "$ref" in node:
             node = self.defs[node["$ref"].rsplit("/", 1)[1]]
         if "enum" in node or "const" in node:

@@ -22,7 +22,7 @@ from tests.cluster.plane.plane import ControlPlane
 Object = dict[str, Any]
 Right = tuple[str, str, str]
 BOX = {"containers": [{"name": "pytorch", "image": "none"}]}
-LABELS = {"app.kubernetes.io/managed-by": "astra-operator"}
+LABELS = {"astra.dev/run-uid": "usage"}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": BOX}
 CHILDREN: dict[tuple[str, str], Object] = {
     ("v1", "ConfigMap"): {"data": {"a": "b"}},
@@ -76,7 +76,7 @@ def lose_races(team: OperatorTeam) -> None:
             item = {"apiVersion": version, "kind": kind, "metadata": {"name": "usage", "labels": LABELS}, **rest}
             first, second = KubernetesCluster(api, Index()), KubernetesCluster(api, Index())
             assert first.apply([item], run) == ["usage"]
-            item["metadata"] = item["metadata"] | {"labels": LABELS | {"more": "labels"}}
+            item["metadata"] = item["metadata"] | {"labels": LABELS | {"astra.dev/more": "labels"}}
             assert second.apply([item], run) == (["usage"] if kind == "Deployment" else [])
             made = second.index.find(kind, team.namespace, "usage") or item | {"metadata": item["metadata"] | {"namespace": team.namespace}}
             second.delete(made)

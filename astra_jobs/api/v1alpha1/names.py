@@ -1,4 +1,4 @@
-"""What names and quantities may look like: patterns that Kubernetes demands of what they end up in."""
+"""What names may look like: patterns that Kubernetes demands of what they end up in."""
 
 from typing import Annotated
 
@@ -34,4 +34,3 @@ DataKey = Annotated[str, StringConstraints(pattern=r"^[-_A-Za-z0-9][-._A-Za-z0-9
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 MountPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][-._A-Za-z0-9]*)+$", max_length=200)]
 ImageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-._:@/A-Za-z0-9]*[A-Za-z0-9])?$", max_length=500)]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$", max_length=20)]

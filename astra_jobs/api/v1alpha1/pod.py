@@ -9,7 +9,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from astra_jobs.api.base import Model, spec_field
-from astra_jobs.api.v1alpha1.names import DataKey, ImageName, LabelKey, LabelValue, MountPath, Name, ObjectName, Quantity, VariableName
+from astra_jobs.api.v1alpha1.names import DataKey, ImageName, LabelKey, LabelValue, MountPath, Name, ObjectName, VariableName
+from astra_jobs.api.v1alpha1.quantities import Cpu, Memory
 
 ROOT = "/astra"
 RESERVED_PREFIXES = ("ASTRA_", "PET_")
@@ -19,8 +20,8 @@ RESERVED_VARIABLES = ("JOB_COMPLETION_INDEX", "MASTER_ADDR", "MASTER_PORT", "RAN
 class Resources(Model):
     """CPU and memory of one pod: admission on a laptop, requests and limits in a cluster."""
 
-    cpu: Quantity = spec_field("1", about="CPU of one pod, as a Kubernetes quantity", unit="cores", operational=True)
-    memory: Quantity = spec_field("2Gi", about="memory of one pod, as a Kubernetes quantity", unit="bytes", operational=True)
+    cpu: Cpu = spec_field("1", about="CPU of one pod, a number or text, what is finer than 1m rounded up", unit="cores", operational=True)
+    memory: Memory = spec_field("2Gi", about="memory of one pod, a number or text", unit="bytes", operational=True)
 
 
 class Toleration(Model):

@@ -27,7 +27,7 @@ _STATES = {
     "running": ("startedAt",),
     "terminated": ("exitCode", "signal", "reason", "message", "startedAt", "finishedAt"),
 }
-_PREFIXES = (f"{GROUP}/", "app.kubernetes.io/", "batch.kubernetes.io/job-completion-index", "training.kubeflow.org/", "kueue.x-k8s.io/")
+_PREFIXES = (f"{GROUP}/", "batch.kubernetes.io/job-completion-index", "training.kubeflow.org/", "kueue.x-k8s.io/")
 
 
 def trim(item: Object) -> Object:

@@ -376,10 +376,17 @@ def _same_owner(known: Object, item: Object) -> bool:
 
 
 def _marked(known: Object, item: Object) -> bool:
-    """Tell if an object bears the labels that it is to have, and of this project's annotations just those."""
-    labels, annotations = (item["metadata"].get(field, {}) for field in ("labels", "annotations"))
-    have = {key: value for key, value in (known["metadata"].get("annotations") or {}).items() if key.startswith(f"{GROUP}/")}
-    return bool(have == annotations and labels.items() <= (known["metadata"].get("labels") or {}).items())
+    """Tell if an object bears this project's labels as it is to have them, and of this project's annotations just those.
+
+    Other labels may belong to a policy of the platform, which writes its own values at every request.
+    """
+    labels, annotations = (_own(item["metadata"].get(field)) for field in ("labels", "annotations"))
+    have = _own(known["metadata"].get("annotations"))
+    return have == annotations and labels.items() <= _own(known["metadata"].get("labels")).items()
+
+
+def _own(marks: dict[str, str] | None) -> dict[str, str]:
+    return {key: value for key, value in (marks or {}).items() if key.startswith(f"{GROUP}/")}
 
 
 def _resource(item: Object) -> Resource:

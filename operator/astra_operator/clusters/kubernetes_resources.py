@@ -8,9 +8,10 @@ from typing import NamedTuple
 from astra_jobs.api.artifact import KINDS
 from astra_jobs.api.base import API_VERSION
 from astra_operator.crdgen.names import NAMES
-from astra_operator.desired.naming import LABEL_MANAGED, MANAGER
+from astra_operator.desired.naming import LABEL_UID
 
-MANAGED = f"{LABEL_MANAGED}={MANAGER}"
+# By a label of this project's own: `app.kubernetes.io/*` may belong to a policy of the platform, which writes its own values there.
+MANAGED = LABEL_UID
 
 
 class Resource(NamedTuple):

@@ -9,13 +9,11 @@ instead of waiting for ever (the same manifests then run on a laptop and on a se
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
+from astra_jobs.api.v1alpha1.quantities import parse
 from astra_operator.clusters.base import Object
 from astra_operator.clusters.local_launch import container
-
-_SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,10 @@ class Amount:
         return f"{self.cpu / 1000:g} CPU and {self.memory / 2**30:.1f} GiB"
 
 
-def quantity(text: str) -> Decimal:
-    """Read a Kubernetes quantity in its base unit (cores, bytes)."""
-    cut = next((place for place, letter in enumerate(text) if letter.isalpha()), len(text))
-    digits, suffix = Decimal(text[:cut]), text[cut:]
-    return digits / 1000 if suffix == "m" else digits * _SUFFIXES[suffix]
-
-
 def request_of(pod: Object) -> Amount:
     """Return what a pod asks for."""
     asked = container(pod).get("resources", {}).get("requests", {})
-    return Amount(int(quantity(asked.get("cpu", "0")) * 1000), int(quantity(asked.get("memory", "0"))))
+    return Amount(int(parse(asked.get("cpu", "0")) * 1000), int(parse(asked.get("memory", "0"))))
 
 
 def total(pods: Iterable[Object]) -> Amount:

@@ -44,7 +44,7 @@ def _type(annotation: Any, prop: dict[str, Any]) -> str:
         return f"list of {_type(typing.get_args(bare)[0], prop['items'])}"
     if typing.get_origin(bare) is dict:
         return f"map of {_type(typing.get_args(bare)[1], prop['additionalProperties'])}"
-    return str(prop["type"])
+    return str(prop.get("type", "number \\| text"))
 
 
 def _bounds(prop: dict[str, Any]) -> str:
@@ -84,7 +84,7 @@ def rows(model: type[BaseModel], prefix: str = "", skip: frozenset[str] = frozen
         prop = schema["properties"][alias]
         found.append(_row(prefix + alias, info, prop))
         if nested := nested_model(info.annotation):
-            mark = "[]" if prop["type"] == "array" else "{}" if "additionalProperties" in prop else ""
+            mark = "[]" if prop.get("type") == "array" else "{}" if "additionalProperties" in prop else ""
             found += rows(nested, f"{prefix}{alias}{mark}.")
     return found
 

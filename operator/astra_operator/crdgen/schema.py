@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from astra_jobs.api.v1alpha1.quantities import CPU, MEMORY
 from astra_operator.crdgen.rules import list_keys_of, validations_of
 
 _KEPT = ("type", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf", "minItems", "maxItems")
@@ -57,6 +58,8 @@ def default_text(info: FieldInfo) -> str | None:
 
 def range_text(prop: dict[str, Any]) -> str:
     """Return the bounds of a converted property in words, empty when there are none."""
+    if "type" not in prop:
+        return next(kind.words for kind in (CPU, MEMORY) if kind.pattern == prop["pattern"])
     if prop["type"] == "number" and "x-kubernetes-validations" in prop:
         return str(prop["x-kubernetes-validations"][0]["message"]).removeprefix("must be ")
     low, high = prop.get("minimum"), prop.get("maximum")
@@ -106,7 +109,20 @@ def _plain(prop: dict[str, Any]) -> dict[str, Any]:
     return prop
 
 
+def _number_or_text(number: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """Convert a quantity: no type, and bounds that are empty for everything but numbers and text.
+
+    With ``x-kubernetes-int-or-string`` the API server would refuse numbers with a fraction.
+    """
+    nothing = {"minProperties": 1, "maxProperties": 0, "minItems": 1, "maxItems": 0, "not": {"enum": [True, False]}}
+    bounds = {key: item for key, item in _leaf(number).items() if key != "type"}
+    words = {key: item for key, item in text.items() if key != "type"}
+    return bounds | words | nothing | {"x-kubernetes-preserve-unknown-fields": True}
+
+
 def _leaf(prop: dict[str, Any]) -> dict[str, Any]:
+    if "oneOf" in prop:
+        return _number_or_text(*prop["oneOf"])
     found = {key: prop[key] for key in _KEPT if key in prop}
     if "const" in prop:
         found.update(type="string", enum=[prop["const"]])

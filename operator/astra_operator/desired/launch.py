@@ -72,6 +72,8 @@ def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Ob
         pod=common.pod.of_stage(stage.name),
         store_secret=frozen.store_secret,
         priority_class=common.priority_class_name or "",
+        user=frozen.pod_user or "",
+        group=frozen.pod_group or "",
         sandbox_key=naming.key_name(pool.name, run.uid) if pool else "",
     )
     told = _request(run, frozen, launch).model_copy(update={"sandbox": sandbox_service(pool)} if pool else {})

@@ -5,6 +5,7 @@ from typing import Any
 
 from astra_jobs.api.v1alpha1.pod import ROOT, Pod
 from astra_operator.desired.sandbox import KEY_FOLDER
+from astra_operator.desired.security import pod_security
 
 PROGRESS_PORT = 9464
 GRACE_SECONDS = 60
@@ -15,7 +16,7 @@ class PodNeeds:
     """What differs between pods. ``container`` is fixed by the workload: a PyTorchJob demands the name pytorch.
 
     ``pod`` is what the run says about the stage's pods; ``image`` is the team's, which the run may replace. ``sandbox_key`` names the
-    Secret with which the stage's sandbox pool is asked.
+    Secret with which the stage's sandbox pool is asked; ``user`` and ``group`` are numbers as text, empty where the cluster assigns them.
     """
 
     request: str
@@ -26,6 +27,8 @@ class PodNeeds:
     store_secret: str = ""
     priority_class: str = ""
     sandbox_key: str = ""
+    user: str = ""
+    group: str = ""
 
 
 def pod_template(needs: PodNeeds) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def pod_template(needs: PodNeeds) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(needs.user, needs.group),
         "containers": [_container(needs)],
         "volumes": _volumes(needs),
     }

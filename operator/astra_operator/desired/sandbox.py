@@ -16,10 +16,11 @@ from astra_jobs.api.base import GROUP
 from astra_jobs.api.request import SandboxService
 from astra_jobs.api.v1alpha1.envs import ToolLimits
 from astra_jobs.api.v1alpha1.pod import ROOT
+from astra_jobs.api.v1alpha1.quantities import parse
 from astra_jobs.api.v1alpha1.rl import RlRollout
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
-from astra_operator.clusters.local_capacity import quantity
 from astra_operator.desired import naming
+from astra_operator.desired.security import pod_security
 from astra_operator.frozen import Frozen, common_of
 
 Object = dict[str, Any]
@@ -168,7 +169,7 @@ def _pod(plan: PoolPlan) -> Object:
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"]},  # there is nothing to look up, and nobody to ask
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, **(_NOBODY if plan.shared else {})},
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, **(_nobody(plan) if plan.shared else {})},
         "topologySpreadConstraints": [spread],
         "containers": [_container(plan)],
         "volumes": [{"name": "key", "secret": key}],
@@ -209,8 +210,12 @@ def _container(plan: PoolPlan) -> Object:
     }
 
 
-_NOBODY = {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
-"""Of a pod whose sessions share its user; the group is there to read the key."""
+def _nobody(plan: PoolPlan) -> Object:
+    """Return the security context of a pod whose sessions share its user; the group is there to read the key."""
+    user = plan.frozen.pod_user
+    return pod_security(str(USER) if user is None else user, plan.frozen.pod_group or "")
+
+
 REQUIRED = ("gvisor", "read-only-root", "no-service-account-token")
 
 
@@ -230,8 +235,8 @@ def _settings(plan: PoolPlan) -> dict[str, str]:
     CPUs for, and one that stands still; else a call that shares a CPU with many others would meet its limit by their work.
     """
     variants = VARIANTS if plan.frozen.kind == "EnvSynthesis" else 1
-    mib = (int(quantity(plan.size.resources.memory)) >> 20) // variants
-    cpus = math.ceil(quantity(plan.size.resources.cpu))
+    mib = (int(parse(plan.size.resources.memory)) >> 20) // variants
+    cpus = math.ceil(parse(plan.size.resources.cpu))
     told = {
         "port": PORT,
         "key_file": f"{KEY_FOLDER}/{KEY}",

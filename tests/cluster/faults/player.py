@@ -21,7 +21,7 @@ Object = dict[str, Any]
 Script = Callable[[Object], Callable[[StageRequest, int], tuple[JobResult | None, int]] | None]
 """Says for a pod how it ends (a result and an exit code from its request and shard), or None to let it run."""
 POOL = "astra.dev/pool"
-MANAGED = "app.kubernetes.io/managed-by=astra-operator"
+MANAGED = "astra.dev/run-uid"
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 

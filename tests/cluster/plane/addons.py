@@ -18,24 +18,6 @@ CRDS = Path(__file__).parents[3] / "crds"
 TRAINING = "training-operator"
 # The operator's certificate rotator only asks whether this file exists, under this fixed name; its web server reads a folder of its own.
 MARK = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
-# In place of an init container whose image cannot be pulled in tests; it waits until the master's name has an address.
-INIT_CONTAINER = """
-- name: init-pytorch
-  image: astra-jobs:test
-  securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-  command: [python, -c]
-  args:
-    - |
-      import socket, time
-      for _ in range(300):
-          try:
-              socket.getaddrinfo("{{.MasterAddr}}", None)
-              break
-          except OSError:
-              time.sleep(1)
-      else:
-          raise SystemExit("no address of {{.MasterAddr}}")
-"""
 KWOK = "kwok.x-k8s.io/node"
 
 
@@ -66,8 +48,6 @@ def start_training_operator(plane: "ControlPlane") -> None:
     if not MARK.exists():  # made once a machine, by whoever comes first, and left there
         MARK.parent.mkdir(parents=True, exist_ok=True)
         MARK.touch()
-    template = home / "init-container.yaml"
-    template.write_text(INIT_CONTAINER)
     command = [
         str(folder / "training-operator"),
         "--enable-scheme=pytorchjob",
@@ -77,7 +57,6 @@ def start_training_operator(plane: "ControlPlane") -> None:
         "--metrics-bind-address=0",
         f"--health-probe-bind-address=127.0.0.1:{probe}",
         f"--webhook-server-port={port}",
-        f"--pytorch-init-container-template-file={template}",
     ]
     account = plane.user_kubeconfig("system:serviceaccount:kubeflow:training-operator", groups=["system:serviceaccounts"])
     environment = dict(os.environ) | {"KUBECONFIG": str(account), "TMPDIR": str(home)}

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astra_operator.clusters.local_capacity import Amount, Group, admit, machine, quantity, request_of, total
+from astra_operator.clusters.local_capacity import Amount, Group, admit, machine, request_of, total
 
 GIB = 2**30
 HERE = Amount(2000, 4 * GIB)
@@ -18,23 +17,6 @@ def pod(cpu: str, memory: str = "1Gi") -> dict[str, Any]:
 
 def group(name: str, *cpus: str) -> Group:
     return Group(name, tuple(pod(cpu) for cpu in cpus))
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1", "1"),
-        ("0.5", "0.5"),
-        ("500m", "0.5"),
-        ("2Gi", str(2 * GIB)),
-        ("1.5k", "1500"),
-        ("3M", "3000000"),
-        ("1Ki", "1024"),
-        ("1Ti", str(2**40)),
-    ],
-)
-def test_quantities(text: str, value: str) -> None:
-    assert quantity(text) == quantity(value)
 
 
 def test_request_of_a_pod_without_requests_is_nothing() -> None:

@@ -17,13 +17,14 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.request import StageRequest
 from astra_operator.desired.preview import preview
 from astra_operator.frozen import Frozen
-from astra_operator.settings import OperatorSettings, TeamSettings
+from astra_operator.settings import OperatorSettings, TeamSettings, parse_team
 from astra_operator.site import Site
 from tests.reconcile.harness import NAMES, manifest
 
 FOLDER = Path(__file__).parent / "objects"
 TEAM = TeamSettings(store_url="s3://bucket/team", store_endpoint="http://store:9000", store_secret="store-key", image="jobs@sha256:1")
 SITE = Site(TEAM, OperatorSettings(code_version="1.0"), datetime(2030, 1, 1, tzinfo=UTC))
+SAFE = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, "fsGroupChangePolicy": "OnRootMismatch"}
 POD = {"resources": {"cpu": "2", "memory": "4Gi"}, "stages": [{"stage": "merge", "resources": {"cpu": "500m", "memory": "1Gi"}}]}
 
 
@@ -81,10 +82,25 @@ def test_every_pod_is_allowed_by_the_restricted_profile(kind: Kind) -> None:
     assert pods
     for pod in pods:
         assert pod["automountServiceAccountToken"] is False
-        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert pod["securityContext"] == SAFE | {"runAsUser": 65532} | dict.fromkeys(("runAsGroup", "fsGroup"), 65532)
         (box,) = pod["containers"]
         assert box["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert {tuple(volume)[1] for volume in pod["volumes"]} == {"configMap", "emptyDir"}
+
+
+def test_the_user_of_pods_is_the_teams_or_the_clusters() -> None:
+    def contexts(**team: str) -> list[dict[str, Any]]:
+        site = Site(TEAM.model_copy(update=team), OperatorSettings(code_version="1.0"), datetime(2030, 1, 1, tzinfo=UTC))
+        return [pod["securityContext"] for item in preview(manifest("SFTRun"), site) for pod in templates(item)]
+
+    groups = {"runAsGroup": 0, "fsGroup": 0}
+    plain = {name: value for name, value in SAFE.items() if name != "fsGroupChangePolicy"}
+    assert {json.dumps(each) for each in contexts(pod_user="Assigned")} == {json.dumps(plain)}
+    assert all(each == SAFE | groups | {"runAsUser": 1000680000} for each in contexts(pod_user="1000680000", pod_group="0"))
+    assert all(each == SAFE | groups for each in contexts(pod_user="Assigned", pod_group="0"))
+    for wrong in ("0", "root", "-1", "65532 ", "2147483648", ""):
+        with pytest.raises(BadInput, match="podUser"):
+            parse_team({"storeUrl": "s3://a/b", "podUser": wrong}, "team")
 
 
 def templates(item: dict[str, Any]) -> list[dict[str, Any]]:

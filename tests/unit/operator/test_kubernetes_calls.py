@@ -251,7 +251,7 @@ def test_a_list_that_expires_half_way_starts_again(server: Server, api: ApiClien
     KubernetesCluster(api, Index()).resync(["n"])
     asked = [request.split(b" ")[1].decode() for request in server.requests if b"configmaps" in request]
     assert [line.partition("&continue=")[2] for line in asked] == ["", "old", "", "new"]
-    assert all("labelSelector=app.kubernetes.io%2Fmanaged-by%3Dastra-operator" in line and "limit=500" in line for line in asked)
+    assert all("labelSelector=astra.dev%2Frun-uid" in line and "limit=500" in line for line in asked)
 
 
 def test_a_list_that_always_expires_is_given_up(server: Server, api: ApiClient) -> None:
@@ -320,7 +320,7 @@ def test_nothing_is_sent_to_a_namespace_whose_lease_is_not_held(server: Server, 
 
 
 def test_an_answer_to_a_deletion_that_cannot_be_ordered_is_asked_about(server: Server, api: ApiClient) -> None:
-    metadata = {"name": "a", "namespace": "n", "uid": "1", "labels": {"app.kubernetes.io/managed-by": "astra-operator"}}
+    metadata = {"name": "a", "namespace": "n", "uid": "1", "labels": {"astra.dev/run-uid": "9"}}
     item = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"resourceVersion": "7"}}
     ending = item | {"metadata": metadata | {"resourceVersion": "8", "deletionTimestamp": "2026-11-21T00:00:00Z"}}
 
