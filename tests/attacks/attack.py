@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attacks import weapons
 
-GROUPS = ("time", "memory", "processes", "output", "files", "information", "network", "escalation", "protocol", "determinism")
+GROUPS = ("time", "memory", "processes", "output", "files", "information", "network", "escalation", "protocol", "determinism", "channels")
 WEAPONS = Path(weapons.__file__).read_text()
 
 Proof = Callable[[Any], bool]

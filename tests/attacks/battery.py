@@ -27,6 +27,8 @@ ENDLESS = 10  # behind the limit of CPU time, work is longer by this factor, so 
 LIMITS = SandboxLimits(seconds=0.2, memory_mib=256, output_chars=10_000)
 ANYTHING: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": True}
 COUNT = "N = []\ndef count(**a):\n    N.append(1)\n    return len(N)\n"
+TWICE = ("determinism", "channels")
+"""Groups whose attacks are run in a second session of the same seed beside the first."""
 KEEP = "K = []\ndef keep(secret):\n    K.append(secret.encode())\n    return id(K[0]) + 32\n"
 PATIENT = {"seconds": 5.0}
 """Limits of a control that is not about time: on a slow machine time must not be what stops the attack."""
@@ -221,7 +223,7 @@ class Battery:
         results = [await made.pool.call(session, 1 + number, attack.name, self._arguments(made)) for number in range(attack.calls)]
         event = Event(self.scene, results, self._harm(made, own))
         await self._linger(event, attack, own, burns=control and CPU in attack.walls)
-        if attack.group == "determinism":
+        if attack.group in TWICE:
             other = await made.pool.open(environment, 1)
             await made.pool.call(other, 0, "count", {})
             event.twin = await made.pool.call(other, 1, attack.name, self._arguments(made))

@@ -41,6 +41,8 @@ class EnvironmentZygote(Forker):
     def child(self, value: int, user: int, descriptors: list[int]) -> None:
         """Become a session."""
         os.dup2(descriptors[0], session.SOCKET)
+        if self.base.settings["walls"]["descriptors"]:
+            os.closerange(0, session.SOCKET)  # what all sessions share would carry locks and flags from one to the next
         os.closerange(session.SOCKET + 1, max(64, self.control.fileno(), self.waker, descriptors[0]) + 1)
         limits.enclose(self.base.settings, user, self.pid)
         self.base.chance.key(f"{self.digest}/{value}")

@@ -23,6 +23,11 @@ _THREAD = 0x00010000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
 _OWNER = (8, 10, 15)
 """fcntl's F_SETOWN, F_SETSIG, F_SETOWN_EX: they make the kernel send signals."""
+_HARMLESS = (0, 1, 2, 3, 1030)
+"""fcntl's F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: what a process may do to its own table of descriptors. All others
+change what lies behind a descriptor (locks, leases, flags, owners, sizes, seals, hints) and may be seen by whoever shares it."""
+_OTHERS_CLOCK = 0x80000000
+"""Sign of a clock's number: such a clock counts the CPU time of some process or thread."""
 _ZYGOTE_NEEDS = {
     "network": {"sendto", "sendmsg", "recvfrom", "recvmsg", "getsockname", "getsockopt"},
     "processes": {"fork", "vfork"},
@@ -96,6 +101,11 @@ class _Program:
         """Refuse where an argument's low half is anything but a value."""
         return [_load(_FIRST_ARGUMENT + 8 * argument), _jump(_EQUAL, value, 1, 0), self.refuse]
 
+    def others(self, argument: int, values: tuple[int, ...]) -> list[bytes]:
+        """Refuse where an argument's low half is none of some values."""
+        jumps = [_jump(_EQUAL, value, len(values) - index, 0) for index, value in enumerate(values)]
+        return [_load(_FIRST_ARGUMENT + 8 * argument), *jumps, self.refuse]
+
     def not_null(self, argument: int) -> list[bytes]:
         """Refuse where an argument is not null."""
         return [*self.bits(argument, 0xFFFFFFFF), _load(_FIRST_ARGUMENT + 4 + 8 * argument), _jump(_ANY_BIT, 0xFFFFFFFF, 0, 1), self.refuse]
@@ -134,7 +144,11 @@ def _narrow(made: _Program, walls: Mapping[str, bool]) -> None:
     if walls["privileges"]:
         made.judge("prlimit64", made.not_null(2))
         made.judge("prctl", made.other(0, _PR_GET_DUMPABLE))
-    if walls["signals"]:
+    if walls["tracing"]:
+        made.judge("clock_gettime", made.bits(0, _OTHERS_CLOCK))
+    if walls["descriptors"]:
+        made.judge("fcntl", made.others(1, _HARMLESS))
+    elif walls["signals"]:
         made.judge("fcntl", [rule for command in _OWNER for rule in made.equal(1, command)])
     if walls["files_change"] and not walls["files_open"]:
         made.judge("openat", made.bits(2, _WRITING))

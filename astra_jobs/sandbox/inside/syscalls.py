@@ -48,7 +48,7 @@ _TABLE = {
     """,
     "tracing": """
         ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271, pidfd_open 434 434, pidfd_getfd 438 438, process_madvise
-        440 440, process_mrelease 448 448, kcmp 312 272
+        440 440, process_mrelease 448 448, kcmp 312 272, get_robust_list 274 100, mincore 27 232, cachestat 451 451
     """,
     "kernel": """
         bpf 321 280, add_key 248 217, request_key 249 218, keyctl 250 219, io_uring_setup 425 425, io_uring_enter 426 426,
@@ -82,6 +82,7 @@ ARGUMENTS = {
     "clone3": (435, 435),
     "prlimit64": (302, 261),
     "fcntl": (72, 25),
+    "clock_gettime": (228, 113),
     "prctl": (157, 167),
     "openat": (257, 56),
     "open": (2, None),

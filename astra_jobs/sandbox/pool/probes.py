@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astra_jobs.sandbox.pool.engine import Engine
 
 SOURCE = '''
-import _thread, ctypes, errno, mmap, os, resource, signal, socket
+import _thread, ctypes, errno, fcntl, mmap, os, resource, signal, socket
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -57,6 +57,7 @@ def limits(kind, value):
     return "EPERM" if 0 <= min(resource.getrlimit(kind)) <= max(resource.getrlimit(kind)) <= value else "the limit is not set"
 
 def probes(numbers, memory, user):
+    inherited = [deed(os.dup, number).replace("EBADF", "EPERM") for number in range(3)]  # before anything else takes their numbers
     return {
         "network": [deed(socket.socket), deed(socket.socketpair)],
         "processes": [deed(fork), deed(os.execv, "/nowhere", ["x"])],
@@ -77,7 +78,10 @@ def probes(numbers, memory, user):
             deed(signal.signal, signal.SIGPROF, signal.SIG_IGN),
         ],
         "file_size": [limits(resource.RLIMIT_FSIZE, 0)],
-        "descriptors": [limits(resource.RLIMIT_NOFILE, 16)],
+        "descriptors": [
+            limits(resource.RLIMIT_NOFILE, 16), deed(fcntl.fcntl, 3, fcntl.F_SETFL, 0),
+            *inherited,
+        ],
         "own_uid": ["EPERM" if users() == {user} else "the user id is shared"],
         "dumpable": ["EPERM" if LIBC.prctl(3, 0, 0, 0, 0) == 0 else "it is dumpable"],
     }

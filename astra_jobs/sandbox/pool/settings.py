@@ -49,7 +49,7 @@ class Walls(NamedTuple):
     namespaces: bool = True
     """unshare, setns, mount and its new forms, chroot, pivot_root, clone with CLONE_NEW flags."""
     tracing: bool = True
-    """ptrace, process_vm_readv and writev, pidfd_open, pidfd_getfd, process_madvise, kcmp."""
+    """ptrace, process_vm_readv and writev, pidfd_open, pidfd_getfd, process_madvise, kcmp, other processes' CPU clocks, mincore."""
     kernel: bool = True
     """bpf, keyring, io_uring, userfaultfd, modules, perf, kexec, clocks, personality, ioctl, seccomp, landlock and the like."""
     ipc: bool = True
@@ -63,7 +63,7 @@ class Walls(NamedTuple):
     file_size: bool = True
     """RLIMIT_FSIZE 0: no byte is ever added to a file; RLIMIT_CORE 0 stays in any case."""
     descriptors: bool = True
-    """RLIMIT_NOFILE of 16, and nothing inherited but the session's socket and /dev/null."""
+    """RLIMIT_NOFILE of 16, nothing inherited but the session's socket, and of fcntl what leaves the file behind a descriptor alone."""
     own_uid: bool = True
     """A user id of its own for each live session, where the pool may give one (variant ``own``)."""
     dumpable: bool = True

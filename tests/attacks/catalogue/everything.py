@@ -3,6 +3,7 @@
 from tests.attacks.attack import ATTACKS
 from tests.attacks.catalogue import (
     archives,
+    channels,
     determinism,
     escalation,
     files,
@@ -16,6 +17,6 @@ from tests.attacks.catalogue import (
     time,
 )
 
-MODULES = (time, memory, archives, processes, output, files, information, network, escalation, kernel, protocol, determinism)
+MODULES = (time, memory, archives, processes, output, files, information, network, escalation, kernel, protocol, determinism, channels)
 
 __all__ = ["ATTACKS", "MODULES"]

@@ -83,7 +83,10 @@ def test_another_architecture_the_x32_form_and_newer_calls_are_refused(machine: 
         ("prctl", (3,), ALLOW, ALLOW),
         ("prctl", (4, 1), EPERM, ALLOW),
         ("fcntl", (3, 8, 1), EPERM, ALLOW),
-        ("fcntl", (3, 1), ALLOW, ALLOW),
+        *(("fcntl", (3, command), ALLOW, ALLOW) for command in (0, 1, 2, 3, 1030)),
+        *(("fcntl", (3, command), EPERM, ALLOW) for command in (4, 5, 6, 7, 16, 36, 37, 38, 1024, 1026, 1031, 1033, 1036, 1038, 2**32 - 1)),
+        *(("clock_gettime", (clock,), ALLOW, ALLOW) for clock in (0, 1, 2, 3)),
+        ("clock_gettime", (0xFFFFFFFA,), EPERM, ALLOW),  # the CPU time of a process
         ("openat", (0, 0, 0), EPERM, ALLOW),
     ],
 )
