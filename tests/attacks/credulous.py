@@ -67,7 +67,7 @@ class Credulous:
         loop = asyncio.get_running_loop()
         body = json.dumps([tool, arguments]).encode()
         try:
-            await loop.sock_sendall(connection, REQUEST.pack(len(body), seq, 0, 0.0) + body)
+            await loop.sock_sendall(connection, REQUEST.pack(len(body), seq) + body)
             length, _, code, cpu = REPLY.unpack(await self._read(connection, REPLY.size))
             text = (await self._read(connection, length)).decode("utf-8", "surrogateescape")
         except (TimeoutError, OSError, EOFError) as error:

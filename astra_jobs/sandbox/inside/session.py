@@ -5,7 +5,6 @@ signal is left at its default action, so that the kernel ends the process and no
 that disarms it meets the supervisor's watchdog.
 """
 
-import gc
 import json
 import os
 import signal
@@ -14,15 +13,14 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-from astra_jobs.sandbox.inside.clock import CPU, MONOTONIC, Clock
+from astra_jobs.sandbox.inside.clock import CPU, Clock
 from astra_jobs.sandbox.inside.encode import Unfit, check, describe, encode
-from astra_jobs.sandbox.inside.frames import EXPIRED, LIMIT_MEMORY, LIMIT_OUTPUT, OK, REPLY, REQUEST, TOOL_ERROR
+from astra_jobs.sandbox.inside.frames import LIMIT_MEMORY, LIMIT_OUTPUT, OK, REPLY, REQUEST, TOOL_ERROR
+from astra_jobs.sandbox.inside.garbage import Garbage
 
 SOCKET = 3
 RECURSION = 1000
 DIGITS = 4300
-COLLECT = 64
-"""Calls between two collections of garbage."""
 _CHUNK = 1 << 16
 SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -141,37 +139,32 @@ def quiet() -> None:
 def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock: Clock) -> None:
     """Serve one session on its socket; the base zygote has been made quiet."""
     tools = Tools(settings, codes)
-    before, timer, collect, quick = _before(settings["walls"]), signal.setitimer, gc.collect, gc.disable
+    before, timer, garbage = _before(settings["walls"]), signal.setitimer, Garbage()
     profile, seconds = signal.ITIMER_PROF, settings["seconds"] if settings["walls"]["cpu"] else 0.0
-    scan, cpu, monotonic, head, unpack = SCAN, CPU, MONOTONIC, REQUEST.size, REQUEST.unpack_from
-    buffer, calls, refused = b"", 0, -1
+    scan, cpu, head, unpack = SCAN, CPU, REQUEST.size, REQUEST.unpack_from
+    buffer, calls = b"", 0
     settings["filter"].install()
     spent = cpu()
     while True:
         while len(buffer) < head:
             buffer = _read(buffer)
-        length, number, turn, deadline = unpack(buffer)
+        length, number = unpack(buffer)
         end = head + length
         if len(buffer) < end:
             buffer = _rest(buffer, end)
         (tool, arguments), _ = scan(str(buffer[head:end], "utf-8"), 0)
         buffer = buffer[end:]
-        if turn == refused or (deadline and monotonic() > deadline):
-            refused = turn
-            _send(REPLY.pack(0, number, EXPIRED, 0))
-            continue
         clock.at_call(calls)
         calls += 1
-        quick()
         for put, value in before:
             put(value)
         timer(profile, seconds)
+        garbage.begin()
         code, text = tools.run(tool, arguments)
+        del arguments
+        garbage.end()
         timer(profile, 0)
         before_it, spent = spent, cpu()  # one look a call: what lies between two calls is some microseconds, a look in gVisor is more
         _send(REPLY.pack(len(text), number, code, int((spent - before_it) * 1e6)) + text)
         if code >= LIMIT_MEMORY:
             os._exit(0)
-        if not calls % COLLECT:
-            collect()
-            spent = cpu()

@@ -12,7 +12,7 @@ from collections import deque
 
 import msgspec
 
-from astra_jobs.sandbox.inside.frames import CODES, EXPIRED, LIMIT_MEMORY, OK
+from astra_jobs.sandbox.inside.frames import CODES, LIMIT_MEMORY, OK
 from astra_jobs.sandbox.pool.deaths import GivenUp, verdict_of
 from astra_jobs.sandbox.pool.patrol import Patrol
 from astra_jobs.sandbox.pool.process import Process
@@ -30,8 +30,6 @@ RETRY = 0.25
 """Seconds after which an overloaded call may be tried again."""
 FEW = 1024
 """Deadlines of answered calls that may be kept in any case; above it, and above half, they are cleared away."""
-CLOCKS = 0.01
-"""Seconds by which the loop's cached time may be behind."""
 _READ = msgspec.json.Decoder().decode
 STOPPED = failure("overloaded", "an earlier call of its batch met a limit or was lost")
 
@@ -79,7 +77,7 @@ class Calls:
             return
         calls = self._fill(session, process)
         if calls:
-            process.send(calls, session.turn)
+            process.send(calls)
         if not process.inflight:
             self.rooms.leave(session)
             self.room()
@@ -93,7 +91,10 @@ class Calls:
         self._timer = self._loop.call_later(seconds, self._tick)
 
     def _fill(self, session: Session, process: Process) -> list[Pending]:
-        """Take what a process may be sent now: first the history that it has not seen, then calls that wait."""
+        """Take what a process may be sent now: first the history that it has not seen, then calls that wait.
+
+        What was sent counts as begun, so a call with a deadline is kept back while those ahead of it may use the time up.
+        """
         calls: list[Pending] = []
         room = process.room
         for pending in session.log[process.replayed : process.replayed + room]:
@@ -102,11 +103,18 @@ class Calls:
             calls.append(pending)
         process.replayed += len(calls)
         while session.queue and len(calls) < room:
-            pending = session.queue.popleft()
+            pending = session.queue[0]
             if pending.batch is not None and pending.batch.stopped:
-                self._settle(session, pending, STOPPED)
-            else:
-                calls.append(pending)
+                self._settle(session, session.queue.popleft(), STOPPED)
+                continue
+            if pending.deadline and pending.result is None:
+                left, ahead = pending.deadline - self._loop.time(), len(process.inflight) + len(calls)
+                if left <= 0:
+                    self._expire(session, pending)
+                    break
+                if left <= ahead * self.settings.limits.seconds:
+                    break
+            calls.append(session.queue.popleft())
         return calls
 
     def _answer_heads(self, session: Session) -> None:
@@ -190,13 +198,6 @@ class Calls:
                 self.rooms.deaths.of(session)
                 self.give_up(session, failure("session_lost", "a replayed call gave another result; the tool does not repeat itself"))
                 return
-        elif code == EXPIRED:
-            if not self._may_expire(session, pending):
-                process.inflight.appendleft(pending)
-                self.breached(process)
-                return
-            session.turn = (pending.turn + 1) & 0xFFFFFFFF
-            self._settle(session, pending, failure("overloaded", "the call's deadline passed in the queue", retry_after=RETRY))
         elif code == OK and self.settings.walls.encoder and not is_json(text):
             process.inflight.appendleft(pending)
             self.breached(process)
@@ -210,10 +211,6 @@ class Calls:
                 process.replayed = len(session.log)
             self._settle(session, pending, result)
         self._after(process)
-
-    def _may_expire(self, session: Session, pending: Pending) -> bool:
-        refused_before = pending.turn != session.turn
-        return refused_before or (pending.deadline != 0 and self._loop.time() + CLOCKS >= pending.deadline)
 
     def _after(self, process: Process) -> None:
         """Go on with a session after an answer."""

@@ -7,7 +7,6 @@ may have cost. Nothing is judged here that has a call running: that is the watch
 from collections import deque
 from collections.abc import Iterator
 
-from astra_jobs.sandbox.inside.session import COLLECT
 from astra_jobs.sandbox.pool.environment import Zygote
 from astra_jobs.sandbox.pool.records import Session
 from astra_jobs.sandbox.pool.rooms import Rooms
@@ -19,7 +18,7 @@ ROUND = 0.1
 MOST = 200
 """Looks a second where they are many."""
 IDLE = 0.1
-"""CPU seconds that a process may use between calls in all, besides one CPU limit for each collection of garbage."""
+"""CPU seconds that a process may use between calls in all: none is its tool's, garbage is collected within calls."""
 
 
 class Patrol:
@@ -59,4 +58,4 @@ class Patrol:
         if sight is None:
             return False
         calls = min(process.worked, process.asked * (self.seconds + SLACK))
-        return sight.cpu > calls + process.asked / COLLECT * self.seconds + IDLE + SLACK
+        return sight.cpu > calls + IDLE + SLACK

@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from astra_jobs.sandbox.inside.frames import EXPIRED, OK, REPLY, REQUEST
+from astra_jobs.sandbox.inside.frames import CODES, OK, REPLY, REQUEST
 from astra_jobs.sandbox.pool.records import Pending, Session
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Process:
         """How many requests were sent."""
         return self._number
 
-    def send(self, calls: list[Pending], turn: int) -> None:
+    def send(self, calls: list[Pending]) -> None:
         """Write requests at once, in order; calls that have a result already only keep their place."""
         parts: list[bytes] = []
         if not self.inflight:
@@ -101,8 +101,7 @@ class Process:
             self.inflight.append(pending)
             if pending.result is None or pending.expected is not None:
                 self._number = pending.number = (self._number + 1) & 0xFFFFFFFF
-                pending.turn = turn
-                parts += (REQUEST.pack(len(pending.body), self._number, turn, pending.deadline), pending.body)
+                parts += (REQUEST.pack(len(pending.body), self._number), pending.body)
         self._outbox += b"".join(parts)
         if self._outbox:
             self._writable()
@@ -146,7 +145,7 @@ class Process:
         at, end = 0, len(data)
         while end - at >= _HEAD:
             length, number, code, cpu = REPLY.unpack_from(data, at)
-            if not self.inflight or self.inflight[0].number != number or length > self._most or code > EXPIRED:
+            if not self.inflight or self.inflight[0].number != number or length > self._most or code >= len(CODES):
                 self._on_breach(self)
                 return b""
             if end - at - _HEAD < length:

@@ -49,7 +49,7 @@ class Batch:
 class Pending:
     """A call: waiting, sent, or answered."""
 
-    __slots__ = ("attempts", "batch", "body", "deadline", "done", "expected", "number", "result", "seq", "turn", "waiting")
+    __slots__ = ("attempts", "batch", "body", "deadline", "done", "expected", "number", "result", "seq", "waiting")
 
     def __init__(self, seq: int, body: bytes, deadline: float, done: Done | None) -> None:
         self.seq = seq
@@ -65,7 +65,6 @@ class Pending:
         """Not answered yet; a result may be there already, whose turn has not come."""
         self.attempts = 0
         self.number = 0
-        self.turn = 0
 
 
 class Session:
@@ -73,7 +72,7 @@ class Session:
 
     __slots__ = (
         "bundle", "busy", "deaths", "died_at", "expires", "given", "id", "in_line", "lease", "log", "origin", "process", "queue",
-        "results", "seed", "state", "turn",
+        "results", "seed", "state",
     )  # fmt: skip
 
     def __init__(self, name: str, bundle: Bundle, seed: int, lease: float | None) -> None:
@@ -95,7 +94,6 @@ class Session:
         """Has calls with its process."""
         self.in_line = False
         """Waits for room."""
-        self.turn = 0
         self.deaths = 0
         """Deaths of its processes in a row that no call's outcome tells."""
         self.died_at = 0

@@ -14,7 +14,8 @@ from msgspec import Meta, Struct
 
 from astra_jobs.sandbox.server.exchange import Refused
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME = r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+"""Anchored by ``\\Z``: ``$`` would let a line break stand behind the name."""
 CALLS = 4096
 """Most calls, sessions or names of sessions in one request."""
 DEPTH = 200

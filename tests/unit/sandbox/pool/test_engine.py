@@ -104,6 +104,39 @@ def test_a_deadline_that_passes_behind_a_running_call_counts_too() -> None:
     run(body, SandboxLimits(seconds=10))
 
 
+def test_a_call_that_ran_cannot_say_that_its_deadline_passed_before() -> None:
+    late = tool(
+        "late",
+        f"""
+import os, select, struct
+def late():
+    select.select([], [], [], 0.3)
+    os.write(3, struct.pack({REPLY.format!r}, 0, 1, 4, 0))
+    select.select([], [], [], 60)
+""",
+    )
+
+    async def body(engine: Engine) -> None:
+        one = engine.create(await engine.put([late, COUNT]), 0)
+        now = asyncio.get_running_loop().time()
+        assert (await submitted(engine, one, 0, "late", now + 0.2)).outcome == "tool_error"
+        assert (await engine.call(one, 1, "count", {})).value == 1
+
+    run(body)
+
+
+def test_a_call_is_handed_out_behind_others_only_while_they_leave_it_time() -> None:
+    async def body(engine: Engine) -> None:
+        session = engine.create(await engine.put([COUNT]), 0)
+        now = asyncio.get_running_loop().time()
+        answers = [submitted(engine, session, seq, "count", now + 60) for seq in range(100)]
+        await until(lambda: session in engine.pids())
+        assert len(engine._sessions[session].process.inflight) <= 6
+        assert [(await one).value for one in answers] == list(range(1, 101))
+
+    run(body, SandboxLimits(seconds=10))
+
+
 def test_leases_end_sessions_and_heartbeats_and_calls_keep_them() -> None:
     async def body(engine: Engine) -> None:
         environment = await engine.put([COUNT])
@@ -197,7 +230,7 @@ HOSTILE = {
     "an unknown outcome": f"os.write(3, struct.pack({REPLY.format!r}, 1, 1, 9, 0) + b'1')",
     "text that is no text": f"os.write(3, struct.pack({REPLY.format!r}, 1, 1, 0, 0) + b'\\xff')",
     "a result over the limit": f"os.write(3, struct.pack({REPLY.format!r}, 9000, 1, 0, 0) + b'1' * 9000)",
-    "an expiry without a deadline": f"os.write(3, struct.pack({REPLY.format!r}, 0, 1, 4, 0))",
+    "that it was never run": f"os.write(3, struct.pack({REPLY.format!r}, 0, 1, 4, 0))",
     "a closed socket": "os.close(3)\n    select.select([], [], [], 60)",
     "a message without end": "b = b'1' * 65536\n    while True: os.write(3, b)",
 }

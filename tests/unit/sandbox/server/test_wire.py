@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astra_jobs.sandbox.server.exchange import Refused
-from astra_jobs.sandbox.server.wire import DEPTH, JSON_FORM, MSGPACK_FORM, Calls, Tools, answer_form_of, form_of
+from astra_jobs.sandbox.server.wire import DEPTH, JSON_FORM, MSGPACK_FORM, Calls, Fork, NewSessions, Tools, answer_form_of, form_of
 
 JSON_DATA = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -42,6 +42,15 @@ def test_what_json_cannot_say_is_refused_in_messagepack_too(value: Any) -> None:
     tools = {"tools": [{"name": "t", "parameters": {"x": value}, "code": ""}]}
     with pytest.raises(Refused):
         MSGPACK_FORM.decode(Tools, msgspec.msgpack.encode(tools))
+
+
+@pytest.mark.parametrize("name", ["a\n", "a\r", "a\n\n", "\na", "a\nb", "a\u2028", "a\x00", "", ".a", "a" * 65, "ä"])
+def test_a_session_is_never_called_by_more_than_a_name(name: str) -> None:
+    for form in (JSON_FORM, MSGPACK_FORM):
+        for kind, body in ((NewSessions, {"sessions": [{"environment": "e", "seed": 0, "session": name}]}), (Fork, {"session": name})):
+            with pytest.raises(Refused):
+                form.decode(kind, form.encode(body))
+    assert JSON_FORM.decode(Fork, b'{"session":"a.B_c-1"}').session == "a.B_c-1"
 
 
 @pytest.mark.parametrize("depth", [DEPTH - 2, DEPTH + 2, 3000])
