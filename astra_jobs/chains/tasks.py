@@ -18,7 +18,7 @@ from astra_jobs.chains.verify import Reason, plan_of
 from astra_jobs.chains.words import UNDETERMINED, exact_key, language_of, near_key
 from astra_jobs.records.funnel import UNSCORED
 from astra_jobs.records.tool import Server
-from astra_jobs.text.tokens import holds, words
+from astra_jobs.text.tokens import holds, particular, words
 
 _JOINTS = str.maketrans("_-./:", "     ")
 VARIANT_ORDER: tuple[Variant, ...] = ("Diversity", "Complexity", "Persona")
@@ -123,7 +123,7 @@ def language_fault(original: str, variant: str) -> Reason | None:
 
 async def _meaning_fault(server: Server, original: str, variant: str, author: Author) -> Reason | None:
     """Compare plans and named things of both texts. Two texts that allow no plan are left to the score of question quality."""
-    lost = {word for word in words(original) if any(char.isdigit() for char in word)}.difference(words(variant))
+    lost = set(filter(particular, words(original))).difference(words(variant))
     if lost:
         return "OtherMeaning", f"the rewriting lost {min(lost)}"
     plans = [await plan_of(server, text, author) for text in (original, variant)]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from astra_jobs.records.conversation import Message
-from astra_jobs.records.episode import Episode
+from astra_jobs.records.episode import Episode, EpisodeCall
 from astra_jobs.records.lines import read_lines
 from astra_jobs.report.figures import counted, number, share
 from astra_jobs.report.heldout import NAMES
@@ -80,8 +80,8 @@ def _transcript(episode: Episode, place: int, count: int) -> Markup:
             class_="muted",
         ),
     )
-    answers = iter(call.outcome for call in episode.calls)
-    body = [_message(message, next(answers, "ok") if message.role == "tool" else "ok") for message in episode.messages]
+    answers = iter(episode.calls)
+    body = [_message(message, next(answers, None) if message.role == "tool" else None) for message in episode.messages]
     foot = f"World {episode.environment} · {counted(episode.turns, 'turn')} · {number(episode.prompt_tokens)} prompt and "
     foot += f"{number(episode.response_tokens)} response tokens"
     return tag(
@@ -98,9 +98,12 @@ def _grade(value: float) -> str:
     return "full" if value >= 0.999 else "part" if value > 0 else "none"
 
 
-def _message(message: Message, outcome: str) -> Markup:
-    """Return one message; ``outcome`` is what became of the call that a tool message answers."""
+def _message(message: Message, call: EpisodeCall | None) -> Markup:
+    """Return one message; ``call`` is the one that a tool message answers. What could not be read of it is shown above the answer."""
+    outcome = "ok" if call is None else call.outcome
     parts: list[object] = []
+    if call is not None and call.text is not None:
+        parts.append(tag("code", call.text, class_="call"))
     if message.reasoning:
         parts.append(tag("p", message.reasoning, class_="reasoning"))
     if message.content:

@@ -26,6 +26,7 @@ _WORD = (
 )
 _TOKEN = regex.compile(rf"{_WORD}|(?!\s)\X")
 _SINGLE = regex.compile(rf"[{_UNSPACED}]")
+_PARTICULAR = regex.compile(r"[\p{N}\p{Sc}\p{So}%\u2030]|[\p{L}\p{M}][-+#]+$")
 _SPOKEN = regex.compile(r"[\p{L}\p{N}]")
 # Invisible formatting that no reader sees; ZERO WIDTH SPACE separates words.
 _INVISIBLE = regex.compile(r"[\u00ad\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
@@ -52,6 +53,11 @@ def holds(text: Sequence[str], part: Sequence[str]) -> bool:
     if not part:
         return False
     return f" {' '.join(part)} " in f" {' '.join(text)} "
+
+
+def particular(word: str) -> bool:
+    """Tell whether a word names a thing that no rewording may change: a digit, a currency, "%", an emoji, or a sign at its end."""
+    return _PARTICULAR.search(word) is not None
 
 
 def word_count(text: str) -> int:

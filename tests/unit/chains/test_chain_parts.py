@@ -33,7 +33,7 @@ from astra_jobs.chains.funnel import Funnel
 from astra_jobs.chains.judge import axes_of, complete, select
 from astra_jobs.chains.merging import in_order, within_quota, without_copies
 from astra_jobs.chains.rollout import Rollout, offer
-from astra_jobs.chains.tasks import Task, _names_no_tool, drop_copies, language_fault
+from astra_jobs.chains.tasks import Task, _meaning_fault, _names_no_tool, drop_copies, language_fault
 from astra_jobs.chains.verify import provenance_fault, verify
 from astra_jobs.chains.words import exact_key, language_of, near_key
 from astra_jobs.records.conversation import CallRecord, Conversation, Message, ToolCall
@@ -333,6 +333,17 @@ def test_tasks_that_differ_in_a_symbol_or_mark_are_no_copies(one: str, other: st
     assert exact_key(one) != exact_key(other)
     assert near_key(one) != near_key(other)
     assert exact_key(one) == exact_key(f" {one.upper()}. ")
+
+
+def test_a_rewriting_may_not_change_a_sign_or_symbol() -> None:
+    class Silent:
+        async def answer(self, request: Any) -> Any:
+            raise AssertionError("no plan is asked for")
+
+    for one, other in (("donors with O+", "donors with O-"), ("above 5", "above -5"), ("for €5", "for $5"), ("send 👍", "send 👎")):
+        fault = asyncio.run(_meaning_fault(server_of(1), one, other, Silent()))  # type: ignore[arg-type]
+        assert fault is not None
+        assert fault[0] == "OtherMeaning"
 
 
 def test_the_name_that_a_server_knows_a_tool_by_gives_it_away_too() -> None:

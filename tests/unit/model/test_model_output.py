@@ -146,7 +146,7 @@ FRAGMENTS = st.sampled_from(
     ]
 )  # fmt: skip
 CONTROLS = st.sampled_from([*chatform.CONTROLS, CALL, END_CALL, CALL, END_CALL])
-VOCABULARY = st.integers(0, len(RENDERER.tokenizer) - 1)
+VOCABULARY = st.integers(0, len(RENDERER.tokenizer) + 64)  # models pad their vocabulary beyond the tokenizer's
 PIECE = st.one_of(FRAGMENTS.map(ids_of), CONTROLS.map(ids_of), VOCABULARY.map(lambda number: [number]), st.text(max_size=5).map(ids_of))
 INSIDE = st.one_of(FRAGMENTS, st.text(max_size=6)).map(ids_of)
 WRAPPED = st.lists(INSIDE, max_size=6).map(lambda parts: [*ids_of(CALL), *chain(*parts), *ids_of(END_CALL)])
@@ -154,7 +154,7 @@ TURN = st.lists(st.one_of(PIECE, WRAPPED), max_size=10).map(lambda parts: [*chai
 EPISODES = st.lists(st.lists(TURN, min_size=1, max_size=3), min_size=1, max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(EPISODES)
 def test_arbitrary_tokens_are_answered_one_by_one_and_kept(turns: list[list[list[int]]]) -> None:
     for episode in played(turns):

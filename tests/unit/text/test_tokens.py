@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from astra_jobs.text.fold import fold
-from astra_jobs.text.tokens import holds, tokens, visible, word_count, words
+from astra_jobs.text.tokens import holds, particular, tokens, visible, word_count, words
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,11 @@ def test_words_are_counted_in_scripts_with_and_without_spaces(text: str, count: 
 )
 def test_words_in_a_row(text: str, part: str, found: bool) -> None:
     assert holds(words(text), words(part)) is found
+
+
+def test_words_that_no_rewording_may_change() -> None:
+    text = "Find 5 well-known O+ donors, -3 to 7°, C# for €100 or 50% 👍 don't"
+    assert [word for word in words(text) if particular(word)] == ["5", "o+", "-3", "7", "°", "c#", "€", "100", "50", "%", "👍"]
 
 
 SYMBOLS = st.characters(categories=["Sm", "Sc", "So"]) | st.sampled_from("#%&*@/\\-+_")
