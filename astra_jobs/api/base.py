@@ -7,9 +7,9 @@ One model is the single source of a field: type, range, default, unit, source in
 import hashlib
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 GROUP = "astra.dev"
@@ -17,6 +17,10 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 Source = Literal["paper", "ours"]
+
+_ValueT = TypeVar("_ValueT", int, float, bool, str)
+Named = Annotated[dict[str, _ValueT], PlainSerializer(lambda found: dict(sorted(found.items())))]
+"""Values by name, in which order means nothing: written sorted, so that equal ones are equal bytes."""
 
 _UNSET: Any = ...
 
@@ -56,6 +60,14 @@ def spec_field(
 def canonical(value: Any) -> bytes:
     """Encode JSON data as the one byte string that digests are taken of (sorted keys, no spaces, UTF-8)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def as_declared(value: Any) -> bytes:
+    """Encode JSON data as ``canonical`` does, with the keys in the order in which they are: what a model is shown later.
+
+    Records are written so. The order of a tool's schema and of a call's arguments is part of the prompt.
+    """
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_of(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import networkx as nx
 
 from astra_jobs.records.tool import Tool
+from astra_jobs.schemas import listed
 
 # An edge that only the schemas know is walked, but half as likely as one proposed once.
 SCHEMA_WEIGHT = 0.5
@@ -21,9 +22,11 @@ def build_graph(tools: Sequence[Tool], chains: Iterable[Sequence[str]]) -> "nx.D
     """Return the graph of a server's tools; edges carry ``proposed``, ``schema`` and ``weight``."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(tool.name for tool in tools)
+    offered = {tool.name: fields(tool) for tool in tools}
+    wanted = {tool.name: required(tool) for tool in tools}
     for source in tools:
         for target in tools:
-            if source.name != target.name and feeds(source, target):
+            if source.name != target.name and _fed(offered[source.name], wanted[target.name]):
                 graph.add_edge(source.name, target.name, proposed=0, schema=True)
     for chain in chains:
         for first, second in pairwise(chain):
@@ -48,13 +51,13 @@ def agreement(graph: "nx.DiGraph[str]") -> dict[str, int]:
 
 def required(tool: Tool) -> dict[str, Any]:
     """Return the schemas of a tool's required arguments."""
-    properties = tool.parameters.get("properties", {})
-    return {name: properties.get(name, {}) for name in tool.parameters.get("required", [])}
+    found = listed(tool.parameters)
+    return {name: found.properties[name] for name in found.required}
 
 
 def fields(tool: Tool) -> dict[str, Any]:
     """Return the schemas of a result's top-level fields; none are known when the tool declares no result."""
-    return dict((tool.returns or {}).get("properties", {}))
+    return dict(listed(tool.returns).properties) if tool.returns else {}
 
 
 def fits(name: str, schema: Any, available: dict[str, Any]) -> bool:
@@ -67,5 +70,8 @@ def fits(name: str, schema: Any, available: dict[str, Any]) -> bool:
 
 def feeds(source: Tool, target: Tool) -> bool:
     """Tell whether a result field of ``source`` fits a required argument of ``target``."""
-    available = fields(source)
-    return any(fits(name, schema, available) for name, schema in required(target).items())
+    return _fed(fields(source), required(target))
+
+
+def _fed(available: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return any(fits(name, schema, available) for name, schema in wanted.items())

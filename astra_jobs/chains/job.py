@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from astra_jobs.api.base import canonical
+from astra_jobs.api.base import as_declared, canonical
 from astra_jobs.api.errors import BadInput, Preempted
 from astra_jobs.api.job import Inputs, JobContext, Metrics
 from astra_jobs.api.request import StageRequest
@@ -123,7 +123,7 @@ def _write_dicts(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     count = 0
     with path.open("wb") as file:
         for line in lines:
-            file.write(canonical(line) + b"\n")
+            file.write(as_declared(line) + b"\n")
             count += 1
     return count
 

@@ -17,6 +17,7 @@ from astra_jobs.embed.hashed import Vectors, embed
 from astra_jobs.envs.held import Held, constants
 from astra_jobs.records.environment import Band, Environment, EnvTool
 from astra_jobs.records.tool import Tool
+from astra_jobs.schemas import listed
 
 BANDS: tuple[Band, ...] = ("High", "Medium", "Low")
 DIGITS = 5
@@ -35,8 +36,7 @@ class Pool:
 
 def described(tool: Tool) -> str:
     """Return the text that is embedded: the description and those of the arguments."""
-    properties = tool.parameters.get("properties", {})
-    arguments = [f"{name} {schema.get('description', '')}" for name, schema in properties.items()]
+    arguments = [f"{name} {schema.get('description', '')}" for name, schema in listed(tool.parameters).properties.items()]
     return " ".join([tool.description, *arguments])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model
+from astra_jobs.api.base import Model, Named
 from astra_jobs.records.environment import Environment
 from astra_jobs.records.funnel import Dropped, FilterCount, Tally
 
@@ -50,7 +50,7 @@ class Outcome(Model):
     index: int
     environment: Environment | None = None
     dropped: Dropped | None = None
-    numbers: dict[str, int] = Field(default_factory=dict)
+    numbers: Named[int] = Field(default_factory=dict)
 
     def labels(self) -> dict[str, str]:
         """Return the labels of whichever it is."""

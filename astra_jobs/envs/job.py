@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
-from astra_jobs.api.base import canonical
+from astra_jobs.api.base import as_declared
 from astra_jobs.api.errors import BadInput, Preempted
 from astra_jobs.api.job import Inputs, JobContext, Metrics
 from astra_jobs.api.request import StageRequest
@@ -53,7 +53,7 @@ def verification_limits(spec: EnvSynthesisSpec) -> SandboxLimits:
 async def _synthesise(spec: EnvSynthesisSpec, author: Author, ctx: JobContext, request: StageRequest) -> list[Outcome]:
     limits = verification_limits(spec)
     mine = range(ctx.shard, spec.seeds.procedural.questions, request.shards)
-    done = {outcome.index: outcome for outcome in (Outcome.model_validate_json(canonical(item)) for item in ctx.journal.items())}
+    done = {outcome.index: outcome for outcome in (Outcome.model_validate_json(as_declared(item)) for item in ctx.journal.items())}
     left = iter([index for index in mine if index not in done])
     async with sandbox_of(request.sandbox, limits) as first, sandbox_of(request.sandbox, limits, variant=1) as second:
         pipeline = Pipeline(spec, author, Sandboxes(first, second), ctx)

@@ -16,6 +16,7 @@ from astra_jobs.model.generation.scripted import ScriptedEngine
 from astra_jobs.model.renderer import Renderer
 from astra_jobs.records.conversation import Message, ToolCall
 from astra_jobs.records.environment import Environment, OracleCall
+from astra_jobs.schemas import listed
 
 
 class ControlEngine:
@@ -61,8 +62,9 @@ def argument_pool(environments: Sequence[Environment]) -> list[Any]:
 
 
 def _arguments(schema: dict[str, Any], pool: Sequence[Any], stream: random.Random) -> dict[str, Any]:
-    properties = schema.get("properties", {})
-    return {name: _value(properties.get(name, {}), pool, stream) for name in schema.get("required", list(properties))}
+    found = listed(schema)
+    names = found.required if "required" in schema else found.properties
+    return {name: _value(found.properties[name], pool, stream) for name in names}
 
 
 def _value(schema: dict[str, Any], pool: Sequence[Any], stream: random.Random) -> Any:

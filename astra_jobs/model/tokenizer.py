@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from astra_jobs.model import chatform
 from astra_jobs.records.conversation import Conversation
+from astra_jobs.schemas import listed
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
@@ -36,7 +37,7 @@ def varying_words(conversations: Sequence[Conversation], limit: int) -> list[str
 def _words(conversation: Conversation) -> Iterable[str]:
     for tool in conversation.tools:
         yield from _WORD.findall(tool.name)
-        for argument in tool.parameters.get("properties", {}):
+        for argument in listed(tool.parameters).properties:
             yield from _WORD.findall(argument)
     for message in conversation.messages:
         for call in message.tool_calls:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model
+from astra_jobs.api.base import Model, Named
 from astra_jobs.records.tool import Tool
 
 
@@ -48,6 +48,6 @@ class Conversation(Model):
     tools: list[Tool]
     messages: list[Message]
     calls: list[CallRecord] = Field(default_factory=list)
-    scores: dict[str, float] = Field(default_factory=dict, description="the seven axes that apply, 0..1")
-    labels: dict[str, str] = Field(default_factory=dict)
+    scores: Named[float] = Field(default_factory=dict, description="the seven axes that apply, 0..1")
+    labels: Named[str] = Field(default_factory=dict)
     provenance: list[str] = Field(default_factory=list, description="digests: tools, chain, task")

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from astra_jobs.api.base import Model, digest_of
+from astra_jobs.api.base import Model, Named, digest_of
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.records.tool import Tool
 
@@ -118,7 +118,7 @@ class OracleCall(Model):
 class Verification(Model):
     """What was proven of an environment in the sandbox."""
 
-    checks: dict[str, bool] = Field(default_factory=dict)
+    checks: Named[bool] = Field(default_factory=dict)
     mutants: int = 0
     mutants_killed: int = 0
     oracle_reward: float = 0.0
@@ -141,9 +141,9 @@ class Environment(Model):
     world_seed: int
     worlds: ProceduralWorlds
     split: Literal["Train", "HeldOut"] = "Train"
-    scores: dict[str, float] = Field(default_factory=dict)
+    scores: Named[float] = Field(default_factory=dict)
     verification: Verification = Field(default_factory=Verification)
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Named[str] = Field(default_factory=dict)
 
     def code_digest(self) -> str:
         """Return the digest of the tools' code, the key of a sandbox environment."""

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model
+from astra_jobs.api.base import Model, Named
 from astra_jobs.records.conversation import Message
 
 Outcome = Literal[
@@ -61,4 +61,4 @@ class Episode(Model):
     prompt_tokens: int = 0
     response_tokens: int = 0
     turns: int = 0
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Named[str] = Field(default_factory=dict)

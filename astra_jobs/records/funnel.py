@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model
+from astra_jobs.api.base import Model, Named
 
 UNSCORED, CANNOT, QUOTA = "Unscored", "AuthorCannot", "Quota"
 NO_VERDICT = frozenset((UNSCORED, CANNOT, QUOTA))
@@ -25,7 +25,7 @@ class Dropped(Model):
     filter: str = Field(description="the filter that dropped it")
     reason: str = Field(description="reason code, PascalCase")
     detail: str = ""
-    labels: dict[str, str] = Field(default_factory=dict, description="labels of what was dropped, for the confusion matrix")
+    labels: Named[str] = Field(default_factory=dict, description="labels of what was dropped, for the confusion matrix")
 
 
 class FilterCount(Model):
@@ -34,7 +34,7 @@ class FilterCount(Model):
     filter: str
     seen: int
     dropped: int
-    reasons: dict[str, int] = Field(default_factory=dict)
+    reasons: Named[int] = Field(default_factory=dict)
     planted: int = Field(description="items seen that carry a defect planted for this filter")
     planted_dropped: int = Field(description="of these, dropped")
     clean_dropped: int = Field(description="dropped items that carry no defect planted for this filter")
@@ -47,7 +47,7 @@ class StageReport(Model):
     version: Literal[1] = 1
     kind: str
     funnel: list[FilterCount]
-    numbers: dict[str, float] = Field(default_factory=dict)
+    numbers: Named[float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
 

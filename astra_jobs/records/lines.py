@@ -6,14 +6,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from astra_jobs.api.base import Model, canonical
+from astra_jobs.api.base import Model, as_declared
 from astra_jobs.api.errors import BadInput
 
 RecordT = TypeVar("RecordT", bound=Model)
 
 
 def write_lines(path: Path, records: Iterable[Model]) -> int:
-    """Write records in their canonical bytes, one a line; return how many.
+    """Write records, one a line, fields and keys in the order in which they are; return how many.
 
     Raises BadInput with file and line for a record that JSON cannot hold: half a surrogate pair, NaN, endless nesting.
     """
@@ -21,7 +21,7 @@ def write_lines(path: Path, records: Iterable[Model]) -> int:
     with path.open("wb") as file:
         for record in records:
             try:
-                line = canonical(record.to_dict())
+                line = as_declared(record.to_dict())
             except (ValueError, RecursionError) as error:
                 why = " ".join(str(error).split())[:200]
                 raise BadInput(f"{path.name}:{count + 1}", "BadInput", f"a {type(record).__name__} has no JSON form: {why}") from None

@@ -1,11 +1,10 @@
 """Tool documents in the OpenAI function form, grouped by server (SPEC 1)."""
 
-import json
 from typing import Any, Literal
 
 from pydantic import Field
 
-from astra_jobs.api.base import Model, canonical, digest_of
+from astra_jobs.api.base import Model, Named, digest_of
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 
 
@@ -29,10 +28,10 @@ class Tool(Model):
     def function(self) -> dict[str, Any]:
         """Return the OpenAI function schema that goes into a prompt.
 
-        The schema's keys are sorted, as they are in files: a prompt must not depend on where its tools were read from.
+        The schema's keys stand as its author declared them, as whoever serves the model shows them (``apply_chat_template``);
+        files keep that order.
         """
-        parameters = json.loads(canonical(self.parameters))
-        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
 
     def digest(self) -> str:
         """Return the digest of what a model sees of the tool."""
@@ -56,4 +55,4 @@ class Server(Model):
     command: list[str] | None = Field(default=None, description="how to start it, for an MCP server")
     world: WorldReference | None = Field(default=None, description="the world behind it, for a procedural server")
     tools: list[Tool]
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Named[str] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from astra_jobs.api.base import Model, canonical
+from astra_jobs.api.base import Model, as_declared
 from astra_jobs.api.errors import BadInput
 from astra_jobs.records.episode import Episode
 from astra_jobs.rl.filling import FillingState
@@ -68,7 +68,7 @@ def save(folder: Path, state: RunState, trainer: Trainer) -> None:
     save_file(weights, folder / "weights.safetensors")
     torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
     saved = _Saved(step=state.step, filling=state.filling, curve=state.curve, transcripts=state.transcripts)
-    (folder / "state.json").write_bytes(canonical(saved.to_dict()))
+    (folder / "state.json").write_bytes(as_declared(saved.to_dict()))
 
 
 @dataclass(frozen=True)

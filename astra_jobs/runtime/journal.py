@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from astra_jobs.api.base import canonical, digest_of
+from astra_jobs.api.base import as_declared, canonical, digest_of
 from astra_jobs.api.errors import BadInput, JobError
 from astra_jobs.runtime.writer import State
 
@@ -46,7 +46,7 @@ class StoreJournal:
 
     def append(self, item: dict[str, Any]) -> None:
         """Add an item; raise what an earlier group commit met."""
-        line = canonical(item)
+        line = as_declared(item)
         with self._wake:
             self._raise_failure()
             self._buffer.append(line)

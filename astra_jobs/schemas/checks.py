@@ -99,7 +99,7 @@ class Check:
     def _shortened(error: jsonschema_rs.ValidationError) -> str:
         """Return the message with a long value cut, so that what is wrong with it is still said."""
         text = json.dumps(error.instance, ensure_ascii=False, separators=(",", ":"))
-        return f"{shown(text, _VALUE)}{error.message[len(text) :]}" if error.message.startswith(text) else error.message
+        return error.message.replace(text, shown(text, _VALUE), 1)
 
 
 def _compiled(core: Core, top: Any) -> Any:

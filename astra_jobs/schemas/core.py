@@ -38,7 +38,7 @@ class Core:
     def place(self, path: list[Any]) -> Path:
         """Return where something of the core stands in the document."""
         if len(path) > 1 and path[0] == self.container:
-            return (*self.origins.get(path[1], ()), *path[2:])
+            return (*self.origins.get(str(path[1]), ()), *path[2:])
         return tuple(path)
 
     def _at(self, place: Path) -> Any:

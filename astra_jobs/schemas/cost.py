@@ -144,7 +144,7 @@ class _Count:
     def _spend(self, amount: int) -> None:
         self.work += amount
         if self.work > WORK:
-            raise SchemaRefused("SchemaTooCostly", "the schema refers to itself in too many ways; simplify it")
+            raise SchemaRefused("SchemaTooCostly", "the parts of the schema combine in too many ways; simplify it")
 
     def _kids(self, root: Any) -> dict[int, list[Counter[int]]]:
         """Return for each schema that judges a value of its own: for each kind of key, the schemas of what is there."""
@@ -194,9 +194,10 @@ class _Count:
         total = Counter({id(node): 1})
         again = 2 if isinstance(node, dict) and {"unevaluatedProperties", "unevaluatedItems"} & set(node) else 1
         for inner in self._in_place(node):
-            for entry, times in self._together(inner, chain + 1).items():
+            below = self._together(inner, chain + 1)
+            self._spend(len(below))
+            for entry, times in below.items():
                 total[entry] += again * times
-            self._spend(len(total))
             if total.total() > PER_VALUE:
                 raise SchemaRefused("SchemaTooCostly", f"over {PER_VALUE} evaluations of one value; refer less often")
         self.together[id(node)] = total

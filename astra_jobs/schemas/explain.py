@@ -41,10 +41,8 @@ class Explainer:
                 """Raise ValueError when a group of alternatives does not fit."""
                 for name in self.names:
                     if not fits(name, instance):
-                        keyword = next(iter(written := name.split("-")))
-                        raise ValueError(
-                            f"the value does not fit {'one' if keyword == 'anyOf' else 'exactly one'} of {written[-1]} alternatives"
-                        )
+                        keyword, _, count = name.split("-")
+                        raise ValueError(f"fits {'none' if keyword == 'anyOf' else 'none or several'} of {count} alternatives ({keyword})")
 
         return Alternatives
 

@@ -10,18 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astra_jobs.schemas.dialects import IN_PLACE, IN_PLACE_LISTS, IN_PLACE_MAPS
-from astra_jobs.schemas.document import Document, children
+from astra_jobs.schemas.document import REFERENCES, Document, children
 from astra_jobs.schemas.plain import Path
 
 _LISTING = (IN_PLACE | IN_PLACE_LISTS | IN_PLACE_MAPS) - {"not"}
+_CHAIN = 8
+"""Most references that are followed to say what an argument is."""
 _ALWAYS = frozenset({"allOf"})
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The arguments of a tool. ``properties`` holds the first schema of each; ``open``: others are taken too."""
+    """The arguments of a tool. ``properties`` holds the first schema of each, with the one that it refers to, as a mapping.
 
-    properties: dict[str, Any] = field(default_factory=dict)
+    ``open``: others are taken too.
+    """
+
+    properties: dict[str, dict[str, Any]] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     open: bool = False
@@ -31,7 +36,7 @@ class Listed:
 
 def listed_in(document: Document) -> Listed:
     """Return the arguments that a document lists."""
-    properties: dict[str, Any] = {}
+    properties: dict[str, dict[str, Any]] = {}
     required: dict[str, None] = {}
     named: dict[str, None] = {}
     patterns: dict[str, None] = {}
@@ -46,8 +51,8 @@ def listed_in(document: Document) -> Listed:
         schema = document.schemas[place]
         if not isinstance(schema, dict):
             continue
-        for name, value in schema.get("properties", {}).items():
-            properties.setdefault(name, value)
+        for name in schema.get("properties", {}):
+            properties.setdefault(name, _shown(document, (*place, "properties", name)))
         named |= dict.fromkeys(_names(schema))
         required |= dict.fromkeys(_strings(schema.get("required"))) if always else {}
         patterns |= dict.fromkeys(schema.get("patternProperties", {}))
@@ -63,8 +68,21 @@ def listed_in(document: Document) -> Listed:
             if keyword in _LISTING
         ]
     for name in (*required, *named):
-        properties.setdefault(name, True)
+        properties.setdefault(name, {})
     return Listed(properties, tuple(required), tuple(patterns), is_open, len(seen) == 1 and set(properties) <= set(_own(document)))
+
+
+def _shown(document: Document, place: Path) -> dict[str, Any]:
+    """Return a schema and what it refers to as one mapping, its own keywords first."""
+    found: dict[str, Any] = {}
+    for _ in range(_CHAIN):
+        schema = document.schemas[place]
+        found = {**{key: value for key, value in schema.items() if key not in REFERENCES}, **found} if isinstance(schema, dict) else found
+        targets = list(document.targets.get(place, {}).values())
+        if not targets:
+            break
+        place = targets[0]
+    return found
 
 
 def _own(document: Document) -> dict[str, Any]:

@@ -22,16 +22,17 @@ class Level(NamedTuple):
 def levels(value: Any) -> list[Level]:
     """Return what stands at each depth; keys count where their values stand."""
     found: list[Level] = []
-    row = [("", value)]
+    row: list[Any] = [value]
+    keys: list[str] = []
     while row:
-        texts = [len(key) for key, _ in row if key] + [len(inner) for _, inner in row if isinstance(inner, str)]
-        found.append(Level(len(row), sum(texts), sum(length * length for length in texts)))
-        row = [
-            item
-            for _, inner in row
-            if isinstance(inner, dict | list)
-            for item in (inner.items() if isinstance(inner, dict) else [("", entry) for entry in inner])
-        ]
+        lengths = [len(text) for texts in (keys, row) for text in texts if isinstance(text, str)]
+        found.append(Level(len(row), sum(lengths), sum(length * length for length in lengths)))
+        below: list[Any] = []
+        keys = []
+        for inner in [inner for inner in row if isinstance(inner, dict | list)]:
+            below += inner.values() if isinstance(inner, dict) else inner
+            keys += inner if isinstance(inner, dict) else ()
+        row = below
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from astra_jobs.api.base import canonical, digest_of
+from astra_jobs.api.base import as_declared, digest_of
 from astra_jobs.api.errors import BadInput, JobError
 from astra_jobs.sandbox.arguments import checks_of
 from astra_jobs.sandbox.protocol import LIMITS, CallResult, ToolCode, failure
@@ -49,7 +49,7 @@ class RemoteSandbox:
         known = bundles.pop(digest, None)
         if known is None:
             await checks_of(tools)
-            known = canonical({"tools": documents})
+            known = as_declared({"tools": documents})
         bundles[digest] = known  # the most recent one is last
         if len(bundles) > BUNDLES:
             self._forget_one()
