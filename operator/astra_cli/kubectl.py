@@ -107,9 +107,9 @@ def _print_trees(session: Session, shown: list[Object], runs: list[Object], inde
     except BadInput as error:
         team = error
     views = [session.view(run, index, team) for run in shown]
-    names = [name for view in views for name in watched(view)]
+    names = {name: kubectl_logs.container_of_stage(view) for view in views for name in watched(view)}
     with ThreadPoolExecutor(READERS) as pool:
-        lines = dict(zip(names, pool.map(lambda name: _last_lines(session.server, namespace, name), names), strict=True))
+        lines = dict(zip(names, pool.map(lambda name: _last_lines(session.server, namespace, name, names[name]), names), strict=True))
     for view in views:
         if len(runs) > 1 and len(shown) > 1 and collapsed(view):
             print(headline(view))
@@ -117,9 +117,9 @@ def _print_trees(session: Session, shown: list[Object], runs: list[Object], inde
             print("\n".join(drawn(run_node(view, index.run, lines))))
 
 
-def _last_lines(server: Server, namespace: str, pod: str) -> list[str]:
+def _last_lines(server: Server, namespace: str, pod: str, container: str) -> list[str]:
     try:
-        text = server.log(namespace, pod, LOG_SECONDS, tailLines=LAST_LINES).decode(errors="replace")
+        text = server.log(namespace, pod, LOG_SECONDS, container=container, tailLines=LAST_LINES).decode(errors="replace")
     except Failed as error:
         return [str(error)]
     return [line[:200] for line in text.splitlines() if line.strip()]

@@ -26,7 +26,7 @@ from astra_operator.settings import TeamSettings
 
 KEPT_SECONDS, LONGEST_SECONDS = 300, 600
 POLL_SECONDS, PATIENCE_SECONDS, READ_TRIES = 0.3, 10.0, 10
-_RESOURCES = Resources(cpu="250m", memory="1Gi")
+_CONTAINER, _RESOURCES = PodNeeds.container, Resources(cpu="250m", memory="1Gi")
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def _ended(server: Server, namespace: str, name: str) -> PodFact:
 
 def _read(server: Server, namespace: str, pod: PodFact) -> bytes:
     if pod.phase == "Failed":
-        lines = server.log(namespace, pod.name, tailLines="5").decode(errors="replace").strip().splitlines()
+        lines = server.log(namespace, pod.name, container=_CONTAINER, tailLines="5").decode(errors="replace").strip().splitlines()
         words = lines[-1] if lines else pod.message or f"pod {pod.name} left no word"
         raise Failed(words.removeprefix("astra-job: "), EXIT_BAD_INPUT if pod.exit_code == EXIT_BAD_INPUT else 1)
     problem = ""
     for _ in range(READ_TRIES):  # the last lines may reach the log after the end is known
         try:
-            return unframed(server.log(namespace, pod.name).decode(errors="replace"))
+            return unframed(server.log(namespace, pod.name, container=_CONTAINER).decode(errors="replace"))
         except ValueError as error:
             problem = str(error)
         time.sleep(POLL_SECONDS)

@@ -13,8 +13,10 @@ import urllib3
 
 from astra_cli.kubectl_api import Failed, Server
 from astra_operator.clusters.base import Object
+from astra_operator.containers import JOB_CONTAINERS
 from astra_operator.desired import naming
 from astra_operator.observed import number_of
+from astra_operator.view import View
 
 FOLLOW_SECONDS = 1.0
 _CHUNK = 16_384
@@ -34,6 +36,18 @@ class Choice:
         number = number_of(pod, naming.LABEL_ATTEMPT)
         fits = number == self.attempt if self.attempt is not None else number >= self.since
         return fits and self.stage in (None, pod["metadata"]["labels"].get(naming.LABEL_STAGE))
+
+
+def container_of(pod: Object) -> dict[str, str]:
+    """Return which log of a pod is meant, as a query: that of the job's container. An API server will not choose among several."""
+    names = [item["name"] for item in pod.get("spec", {}).get("containers", ())]
+    return {"container": own} if (own := next((name for name in names if name in JOB_CONTAINERS), "")) else {}
+
+
+def container_of_stage(view: View) -> str:
+    """Return the name of the job's container in the pods of the stage that a run is at."""
+    job, pytorch = JOB_CONTAINERS
+    return pytorch if view.current is not None and view.current.workload == "PyTorchJob" else job
 
 
 class Printer:
@@ -82,10 +96,11 @@ class Printer:
     def _copy(self, pod: Object, follow: bool) -> None:
         """Print what of a pod's log has not been printed; what breaks off is taken up again where it was."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        query = container_of(pod) | ({"follow": "true"} if follow else {})
         skip = self._read.get(name, 0)
         rest = b""
         try:
-            with self._server.stream(namespace, name, None if follow else 60.0, **({"follow": "true"} if follow else {})) as answer:
+            with self._server.stream(namespace, name, None if follow else 60.0, **query) as answer:
                 for chunk in answer.stream(_CHUNK):
                     fresh, skip = chunk[skip:], max(0, skip - len(chunk))
                     *lines, rest = (rest + fresh).split(b"\n")

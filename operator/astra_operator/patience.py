@@ -61,7 +61,7 @@ class Watch:
 
 def too_long(launch: Launch, watch: Watch) -> Why | None:
     """Return why a launch ends that has waited, been silent or run for longer than it may."""
-    why = _dead(launch, watch.now) or _pending(launch, watch) or _quiet(launch, watch)
+    why = _dead(launch, watch.now) or _pending(launch, watch) or _unserved(launch, watch) or _quiet(launch, watch)
     if why is None and watch.spent + launch.seconds(watch.now) > watch.limits.deadline_seconds:
         return Why("Deadline", False, "DeadlineExceeded", "")
     return why
@@ -90,6 +90,15 @@ def _pending(launch: Launch, watch: Watch) -> Why | None:
             message = f"{who} waited for more than {limit} s to start (limits.pendingDeadlineSeconds)"
             return Why("PendingDeadline", False, "PendingDeadlineExceeded", f"{message}: {what}" if what else message, waited=waited)
     return None
+
+
+def _unserved(launch: Launch, watch: Watch) -> Why | None:
+    """Return why a launch ends whose pool starts beside it, once its queue has let it in, and has not answered for too long."""
+    limit, pool = watch.limits.pending_deadline_seconds, watch.pool
+    if limit is None or pool is None or launch.job is None or not launch.job.queue or pool.down(watch.now) <= limit:
+        return None
+    message = f"sandbox pool {pool.name} was not ready for more than {limit} s (limits.pendingDeadlineSeconds)"
+    return Why("PendingDeadline", False, "PendingDeadlineExceeded", message, waited=pool.down(watch.now))
 
 
 def _waits(launch: Launch) -> Iterator[tuple[datetime | None, str, str]]:

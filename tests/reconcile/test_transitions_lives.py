@@ -6,6 +6,7 @@ import pytest
 
 from astra_jobs.api.v1alpha1.status import REASONS
 from tests.reconcile import test_transitions_ends as ends
+from tests.reconcile import test_transitions_events as events
 from tests.reconcile import test_transitions_pods as pods
 from tests.reconcile import test_transitions_pools as pools
 from tests.reconcile import test_transitions_waits as waits
@@ -189,6 +190,7 @@ def all_rows() -> list[Row]:
         *waits.QUEUE,
         *pools.TABLE,
         *pods.TABLE,
+        *events.TABLE,
     ]
 
 

@@ -39,7 +39,7 @@ class Fleet:
         """Find the servers and have every one show what it is; JobError when one is not what was promised, or none answers."""
         self._http = new_session()
         await self._refresh()
-        deadline = time.monotonic() + self.settings.patience
+        deadline = time.monotonic() + (self.settings.opening or self.settings.patience)
         while not await self._any_trusted(deadline):
             if time.monotonic() >= deadline:
                 places = ", ".join(self.endpoints.urls)

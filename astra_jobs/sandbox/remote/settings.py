@@ -11,6 +11,10 @@ from astra_jobs.sandbox.protocol import SandboxLimits
 Isolation = Literal["gVisor", "Process"]
 
 
+OPENING = 3600.0
+"""Seconds for which a job waits for its pool, which starts beside it where a queue admits the job, and else answers before it begins."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where the servers are, what was promised of them, and how patient a caller is. Times are seconds.
@@ -28,6 +32,8 @@ class Settings:
     """Which of the servers' sandboxes that differ in hash seed and clock; one that a server has not is BadInput."""
     patience: float = 60.0
     """A call, from the asking to the answer, with all that is tried again."""
+    opening: float | None = None
+    """The first server that answers is waited for so long; None: as long as a call."""
     lease: float = 300.0
     """A server ends a session that it has not heard of for so long."""
     batch_calls: int = 64
@@ -62,4 +68,4 @@ def settings_of(service: SandboxService, limits: SandboxLimits, variant: int = 0
     if not key or not key.isprintable():
         raise BadInput("sandbox.keyFile", "BadInput", f"{service.key_file} holds no key on one line; mount the pool's key there")
     isolation: Isolation = "gVisor" if service.isolation == "gVisor" else "Process"
-    return Settings(url=tuple(service.urls), key=key, isolation=isolation, limits=limits, variant=variant)
+    return Settings(url=tuple(service.urls), key=key, isolation=isolation, limits=limits, variant=variant, opening=OPENING)

@@ -1,0 +1,120 @@
+"""What others do to pods, with real controllers around: containers beside the job, Jobs whose pods are refused, a namespace that goes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from astra_jobs.api.artifact import Artifact
+from astra_jobs.api.base import digest_of
+from astra_jobs.api.result import JobResult
+from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.operator_team import OperatorTeam
+from tests.cluster.plane.plane import ControlPlane
+from tests.cluster.pod_statuses import PROXY, condition, condition_of, container, ended, now, running, show, waiting
+
+JOB = "tools-corpus-1-collect-0"
+SECONDS = 120
+GOOD = JobResult(outcome="Succeeded", artifact=Artifact(uri="memory://store/a", digest=digest_of("a"))).encode().decode()
+PENDING_SIDECAR = {
+    "conditions": [condition("Initialized", "False", reason="ContainersNotInitialized")],
+    "initContainerStatuses": [
+        container(
+            PROXY,
+            waiting("CrashLoopBackOff", "back-off 5m0s restarting failed container=istio-proxy"),
+            restartCount=7,
+            lastState=ended(1),
+        )
+    ],
+}
+
+
+@pytest.fixture
+def team(plane: ControlPlane, tmp_path: object) -> Iterator[OperatorTeam]:
+    """A namespace with an operator of its own, and no node for its pods."""
+    team = OperatorTeam(plane, "others")
+    with OperatorProcess(team.identity(), [team.namespace], tmp_path):  # type: ignore[arg-type]
+        yield team
+
+
+def pod_of(team: OperatorTeam, job: str) -> str:
+    """Return the name of a Job's pod, once it is there."""
+
+    def look() -> str:
+        return team.kubectl(
+            "get", "pods", "-l", f"batch.kubernetes.io/job-name={job}", "-o", "jsonpath={.items[0].metadata.name}", check=False
+        )
+
+    return str(team.wait(f"a pod of {job}", look, SECONDS)).strip()
+
+
+def test_a_job_that_has_ended_is_the_end_although_its_proxy_runs_on(team: OperatorTeam) -> None:
+    team.put()
+    pod = pod_of(team, JOB)
+    show(team, pod, "Running", container(PROXY, running(), True), container("job", running(), True))
+    team.wait("it runs", lambda: condition_of(team, "Succeeded").get("reason") == "Running", SECONDS)
+    show(team, pod, "Running", container(PROXY, running(), True), container("job", ended(0, GOOD)))
+    team.wait("it has succeeded", lambda: condition_of(team, "Succeeded").get("status") == "True", SECONDS)
+    team.wait("nothing is kept for the proxy", lambda: not team.jobs() and not team.objects("pods"), SECONDS)
+    assert team.run()["status"]["artifact"]["digest"] == digest_of("a")
+    assert team.run()["status"]["attempt"]["restarts"] == 0
+
+
+def test_a_sidecar_that_crashes_is_named(team: OperatorTeam) -> None:
+    team.put()
+    own = container("job", waiting("PodInitializing"))
+    show(team, pod_of(team, JOB), "Pending", own, **PENDING_SIDECAR)
+    team.wait("it says so", lambda: condition_of(team, "Reconciling").get("reason") == "SidecarFailing", SECONDS)
+    assert "istio-proxy: CrashLoopBackOff, back-off 5m0s" in condition_of(team, "Reconciling")["message"]
+
+
+def test_a_job_whose_pods_are_refused_says_why(team: OperatorTeam) -> None:
+    team.put(pod={"serviceAccountName": "nobody"})
+    team.wait("the reason", lambda: condition_of(team, "Stalled").get("reason") == "ServiceAccountMissing", SECONDS)
+    told = condition_of(team, "Stalled")
+    assert told["status"] == "True"
+    assert 'serviceaccount "nobody" not found' in told["message"]
+
+
+def test_a_pod_whose_claim_is_missing_says_so(team: OperatorTeam) -> None:
+    team.put(pod={"volumes": [{"name": "data", "claimName": "nowhere", "mountPath": "/data"}]})
+    team.wait("the reason", lambda: condition_of(team, "Stalled").get("reason") == "ClaimMissing", SECONDS)
+    assert 'persistentvolumeclaim "nowhere" not found' in condition_of(team, "Stalled")["message"]
+
+
+@pytest.mark.parametrize("operated", [False, True], ids=["without the operator", "with it"])
+def test_a_namespace_that_is_deleted_while_shards_run_goes_away(plane: ControlPlane, tmp_path: object, operated: bool) -> None:
+    """The first case is the control: a Job with retries of each shard keeps its namespace, unless somebody removes the Job."""
+    team = OperatorTeam(plane, "going")
+    operator = OperatorProcess(team.identity(), [team.namespace], tmp_path)  # type: ignore[arg-type]
+    with operator:
+        team.put("EnvSynthesis", "envs")
+        team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
+        pods = [item["metadata"]["name"] for item in team.objects("pods")]
+        for pod in pods:
+            show(team, pod, "Running", container("job", running(), True))
+        if not operated:
+            operator.stop()
+        plane.kubectl("delete", "namespace", team.namespace, "--wait=false")
+        team.wait("its pods are told to go", lambda: all("deletionTimestamp" in item["metadata"] for item in team.objects("pods")), SECONDS)
+        for pod in pods:
+            shown = plane.kubectl("-n", team.namespace, "get", "pod", pod, "--ignore-not-found", "-o", "name").stdout.strip()
+            if shown:
+                show(team, pod, "Failed", container("job", ended(143)), conditions=[condition("Ready", "False", reason="PodFailed")])
+
+        def there() -> str:
+            return plane.kubectl("get", "namespace", team.namespace, "--ignore-not-found", "-o", "name").stdout.strip()
+
+        if operated:
+            team.wait("the namespace is gone", lambda: not there(), 300)
+            return
+        team.wait(
+            "its Job makes no new pod and keeps the old",
+            lambda: (
+                "is being terminated" in team.kubectl("get", "events", "-A", "--field-selector=reason=FailedCreate", "-o", "yaml") or now()
+            ),
+            SECONDS,
+        )
+        assert there()
+        assert team.jobs()
+        team.kubectl("delete", "job", "--all")
+        team.wait("the namespace is gone after all", lambda: not there(), 300)
