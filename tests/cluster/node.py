@@ -333,7 +333,7 @@ def main() -> None:
             sys.exit(f"--folder: {folder} belongs to a node that runs; give each node a folder of its own")
         (folder / "node.pid").write_text(str(os.getpid()))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        capacity = {"cpu": given.cpu, "memory": given.memory, "pods": given.pods}
+        capacity = {"cpu": given.cpu, "memory": given.memory, "pods": given.pods, "ephemeral-storage": "1Ti"}
         ProcessNode(NodeApi(Path(given.kubeconfig)), given.name, folder, capacity).run()
 
 

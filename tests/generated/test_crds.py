@@ -86,7 +86,7 @@ def test_files_are_yaml_of_the_documents() -> None:
 def test_schema_is_structural(kind: Kind) -> None:
     forbidden = {"$ref", "$defs", "default", "anyOf", "oneOf", "allOf", "not", "nullable", "const", "title", "examples"}
     for path, node in nodes(schema_of(kind)):
-        if path.endswith((".resources.cpu", ".resources.memory")):
+        if path.endswith((".resources.cpu", ".resources.memory", ".resources.ephemeralStorage")):
             assert node["x-kubernetes-preserve-unknown-fields"] is True, path
             assert "type" not in node, path
             continue

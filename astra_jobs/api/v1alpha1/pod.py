@@ -18,10 +18,16 @@ RESERVED_VARIABLES = ("JOB_COMPLETION_INDEX", "MASTER_ADDR", "MASTER_PORT", "RAN
 
 
 class Resources(Model):
-    """CPU and memory of one pod: admission on a laptop, requests and limits in a cluster."""
+    """CPU, memory and local storage of one pod: admission on a laptop, requests and limits in a cluster."""
 
     cpu: Cpu = spec_field("1", about="CPU of one pod, a number or text, what is finer than 1m rounded up", unit="cores", operational=True)
     memory: Memory = spec_field("2Gi", about="memory of one pod, a number or text", unit="bytes", operational=True)
+    ephemeral_storage: Memory = spec_field(
+        "20Gi",
+        about="most that one pod may write to its node's disk: its scratch folder and its logs, a number or text; a laptop ignores it",
+        unit="bytes",
+        operational=True,
+    )
 
 
 class Toleration(Model):

@@ -10,4 +10,4 @@ class SandboxPool(Model):
     replicas: int = spec_field(
         2, about="pods of the pool; a stage starts with fewer when the others are late", unit="pods", operational=True, ge=1, le=100
     )
-    resources: Resources = spec_field(Resources, about="CPU and memory of each pod of the pool", operational=True)
+    resources: Resources = spec_field(Resources, about="CPU, memory and local storage of each pod of the pool", operational=True)

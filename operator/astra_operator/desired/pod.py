@@ -6,6 +6,7 @@ from typing import Any
 from astra_jobs.api.v1alpha1.pod import ROOT, Pod
 from astra_operator.desired.sandbox import KEY_FOLDER
 from astra_operator.desired.security import pod_security
+from astra_operator.desired.sizes import sized
 
 PROGRESS_PORT = 9464
 GRACE_SECONDS = 60
@@ -54,7 +55,10 @@ def pod_template(needs: PodNeeds) -> dict[str, Any]:
 
 
 def _volumes(needs: PodNeeds) -> list[dict[str, Any]]:
-    own = [{"name": "in", "configMap": {"name": needs.request}}, {"name": "out", "emptyDir": {}}]
+    own = [
+        {"name": "in", "configMap": {"name": needs.request}},
+        {"name": "out", "emptyDir": {"sizeLimit": needs.pod.resources.ephemeral_storage}},
+    ]
     claims = [
         {"name": _claim(item.name), "persistentVolumeClaim": {"claimName": item.claim_name, "readOnly": item.read_only}}
         for item in needs.pod.volumes
@@ -69,7 +73,6 @@ def _claim(name: str) -> str:
 
 
 def _container(needs: PodNeeds) -> dict[str, Any]:
-    size = {"cpu": needs.pod.resources.cpu, "memory": needs.pod.resources.memory}
     container: dict[str, Any] = {
         "name": needs.container,
         "image": needs.pod.image or needs.image,
@@ -83,7 +86,7 @@ def _container(needs: PodNeeds) -> dict[str, Any]:
             *({"name": item.name, "valueFrom": {"secretKeyRef": {"name": item.secret, "key": item.key}}} for item in needs.pod.secret_env),
         ],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
-        "resources": {"requests": size, "limits": {"memory": size["memory"]}},
+        "resources": sized(needs.pod.resources),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
             {"name": "in", "mountPath": f"{ROOT}/in", "readOnly": True},

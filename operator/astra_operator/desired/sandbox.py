@@ -21,6 +21,7 @@ from astra_jobs.api.v1alpha1.rl import RlRollout
 from astra_jobs.api.v1alpha1.sandbox import SandboxPool
 from astra_operator.desired import naming
 from astra_operator.desired.security import pod_security
+from astra_operator.desired.sizes import sized
 from astra_operator.frozen import Frozen, common_of
 
 Object = dict[str, Any]
@@ -182,7 +183,6 @@ def _pod(plan: PoolPlan) -> Object:
 
 
 def _container(plan: PoolPlan) -> Object:
-    size = {"cpu": plan.size.resources.cpu, "memory": plan.size.resources.memory}
     return {
         "name": "sandbox",
         "image": plan.frozen.sandbox_image,
@@ -193,7 +193,7 @@ def _container(plan: PoolPlan) -> Object:
             *({"name": name, "value": value} for name, value in sorted(_settings(plan).items())),
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": {"requests": size, "limits": {"memory": size["memory"]}},
+        "resources": sized(plan.size.resources),
         "securityContext": {
             **({} if plan.shared else {"runAsUser": 0}),
             "allowPrivilegeEscalation": False,  # no_new_privs, which seccomp filters need anyway

@@ -19,6 +19,7 @@ TRAINING = "training-operator"
 # The operator's certificate rotator only asks whether this file exists, under this fixed name; its web server reads a folder of its own.
 MARK = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
 KWOK = "kwok.x-k8s.io/node"
+ROOMY = {"cpu": "1k", "memory": "1Ti", "pods": "1M", "ephemeral-storage": "100Ti"}
 
 
 def install_crds(plane: "ControlPlane") -> None:
@@ -78,7 +79,9 @@ def start_kwok(plane: "ControlPlane", nodes: int = 1, tainted: bool = True, stag
     for number in range(nodes):
         name = f"kwok-{number}"
         labels = {KWOK: "fake", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-        plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}})
+        status = {"capacity": ROOMY, "allocatable": ROOMY}  # what kwok sets by itself has no local storage
+        metadata = {"name": name, "labels": labels}
+        plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": taints}, "status": status})
     command = [
         str(folder / "kwok"),
         f"--kubeconfig={plane.user_kubeconfig('kwok', groups=['system:masters'])}",
