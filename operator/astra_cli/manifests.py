@@ -24,7 +24,7 @@ from astra_jobs.api.v1alpha1.common import Resource
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.crdgen.schema import nested_model
 from astra_operator.resolve import Reference, find_cycle, references
-from astra_operator.settings import TEAM_CONFIG, TeamSettings
+from astra_operator.settings import LAPTOP_CONFIG, TEAM_CONFIG, TeamSettings
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_BYTES = 4_000_000
@@ -40,10 +40,14 @@ class BadManifests(Exception):
 
 @dataclass
 class Manifests:
-    """What the files say: runs in pipeline order and the team's settings. ``places`` tells where each run stands."""
+    """What the files say: runs in pipeline order and the team's settings. ``places`` tells where each run stands.
+
+    The settings are the ConfigMap ``astra-laptop``, or where there is none ``astra-team``, which also a cluster reads.
+    """
 
     runs: list[Object] = field(default_factory=list)
     team: dict[str, str] | None = None
+    team_name: str = ""
     team_place: str = ""
     places: dict[RunKey, tuple[str, Document]] = field(default_factory=dict)
 
@@ -106,7 +110,7 @@ def _take(found: Manifests, file: str, document: Document) -> list[str]:
     if not isinstance(value, dict):
         return [f"{here}: found a {type(value).__name__}; write a mapping with apiVersion, kind, metadata and spec"]
     kind = value.get("kind")
-    if kind == "ConfigMap" and _name(value) == TEAM_CONFIG:
+    if kind == "ConfigMap" and _name(value) in (LAPTOP_CONFIG, TEAM_CONFIG):
         return _take_team(found, file, document)
     if not isinstance(kind, str) or kind not in MODELS:
         return [f"{file}:{document.line_of(('kind',))}: kind: {_unknown_kind(kind)}"]
@@ -139,28 +143,35 @@ def _unknown_kind(kind: Any) -> str:
     if kind is None:
         return f"Field required; write one of {', '.join(KINDS)}"
     if kind == "ConfigMap":
-        return f"the only ConfigMap that is read is {TEAM_CONFIG}; rename or remove this one"
+        return f"the only ConfigMaps that are read are {LAPTOP_CONFIG} and {TEAM_CONFIG}; rename or remove this one"
     close = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.5)
     return f"found {kind!r}: unknown kind; write {close[0] if close else 'one of ' + ', '.join(KINDS)}"
 
 
 def _take_team(found: Manifests, file: str, document: Document) -> list[str]:
-    line = document.line_of(("metadata", "name"))
-    if found.team is not None:
-        return [f"{file}:{line}: metadata.name: found {TEAM_CONFIG} again, first in {found.team_place}; remove one"]
+    line, name = document.line_of(("metadata", "name")), str(_name(document.value))
+    if found.team_name == name:
+        return [f"{file}:{line}: metadata.name: found {name} again, first in {found.team_place}; remove one"]
     data = without_nulls(document.value.get("data") or {})
     unknown = sorted(set(document.value) - {"apiVersion", "kind", "metadata", "data"})
     if unknown or not isinstance(data, dict):
         where = (unknown[0],) if unknown else ("data",)
         return [f"{file}:{document.line_of(where)}: {where[0]}: a ConfigMap has apiVersion, kind, metadata and data; mend this field"]
     try:
-        TeamSettings.model_validate({"storeUrl": "file:///unset"} | data)
+        TeamSettings.model_validate(data | {"storeUrl": _as_url(data.get("storeUrl", "."))})
     except ValidationError as error:
         refused = explain_all(error, TeamSettings)
         return [f"{file}:{document.line_of(('data', *item.loc))}: data.{item}" for item in refused]
-    found.team = {str(key): str(value) for key, value in data.items()}
+    if found.team_name == LAPTOP_CONFIG:
+        return []
+    found.team, found.team_name = {str(key): str(value) for key, value in data.items()}, name
     found.team_place = f"{file}:{document.line_of(('data', 'storeUrl'))}"
     return []
+
+
+def _as_url(path: Any) -> Any:
+    """Return a path in the form that a cluster demands; here it is read from where the state folder is."""
+    return f"file:///{path}" if isinstance(path, str) and path and "://" not in path else path
 
 
 def without_nulls(value: Any, model: type[BaseModel] | None = None) -> Any:

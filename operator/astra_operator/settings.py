@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from astra_jobs.api.base import Model
 from astra_jobs.api.errors import BadInput
@@ -22,6 +22,8 @@ from astra_jobs.api.request import StoreSettings
 from astra_jobs.api.v1alpha1.names import ObjectName
 
 TEAM_CONFIG = "astra-team"
+LAPTOP_CONFIG = "astra-laptop"
+"""The same settings for ``astra run``: a folder of manifests that holds them can be applied to a cluster and changes no team's."""
 DISTRIBUTION = "astra-on-kubernetes"
 EVERYWHERE = "*"
 _LEASE_THREADS = 8
@@ -60,6 +62,16 @@ class TeamSettings(Model):
         description="users of a pool's sessions: one for each, in pods that start as root with three capabilities (Pod Security level "
         "baseline), or the pod's one user without any right (level restricted)",
     )
+
+    @field_validator("store_url")
+    @classmethod
+    def _whole(cls, url: str) -> str:
+        scheme, found, rest = url.partition("://")
+        if not found or not scheme:
+            raise ValueError("a relative path leads nowhere in a pod; write s3://BUCKET/TEAM, or file:///PATH on a claim of its pods")
+        if scheme == "file" and not rest.startswith("/"):
+            raise ValueError("a folder's URL has three slashes; write file:///PATH")
+        return url
 
     @property
     def store(self) -> StoreSettings:

@@ -30,6 +30,8 @@ def other_values(info: FieldInfo, now: Any, texts: dict[str, Any]) -> list[Any]:
     """Return good values that differ from ``now``: every other word of an enum, the ends of a range; ``texts`` for what has a pattern."""
     bare = unwrap(info.annotation)
     origin = typing.get_origin(bare)
+    if (info.description or "") in texts:
+        return [texts[info.description or ""]]
     if origin is typing.Literal:
         return [word for word in typing.get_args(bare) if word != now]
     if bare is bool:
@@ -38,7 +40,7 @@ def other_values(info: FieldInfo, now: Any, texts: dict[str, Any]) -> list[Any]:
         return [end for end in (_bound(info, "ge"), _bound(info, "le"), now + 1) if end not in (None, now)][:2]
     if origin is dict:
         return [{"some-key": "some-word"}]
-    return [texts[info.description or ""]] if (info.description or "") in texts else ["other"]
+    return ["other"]
 
 
 def set_at(values: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def wrong_value(info: FieldInfo) -> Any:
     """Return a value of a type that the field has not."""
     bare = unwrap(info.annotation)
     texts = bare is str or typing.get_origin(bare) is typing.Literal
-    return 7 if texts else "wrong"
+    return True if texts else "wrong"
 
 
 def all_wrong(paths: Iterable[tuple[Path, FieldInfo, Any]]) -> dict[str, Any]:

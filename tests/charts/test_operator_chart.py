@@ -9,6 +9,7 @@ import pytest
 import yaml  # kubernetes brings it
 
 from astra_operator.chartgen.operator_values import OperatorValues
+from astra_operator.chartgen.values import PORTS_ABOUT
 from astra_operator.desired.naming import LABEL_UID
 from astra_operator.desired.pod import PROGRESS_PORT
 from astra_operator.settings import OperatorSettings, ProcessSettings, process_settings
@@ -35,6 +36,7 @@ OTHERS: Values = {
     "Secrets of the release's namespace to pull the image with": ["pull"],
     "ports of the API server": [16443],
     "addresses of the API server, as CIDRs; empty allows its ports anywhere": ["10.0.0.1/32"],
+    PORTS_ABOUT: [{"port": 5353, "protocol": "TCP"}],
     "RuntimeClasses that sandbox pods may have": ["gvisor", "kata"],
 }
 LEAVES = {".".join(path): (path, info, found) for path, info, found in leaves(OperatorValues())}

@@ -9,7 +9,7 @@ import pytest
 
 from astra_jobs.api.artifact import KINDS
 from astra_operator.chartgen.team_values import Addresses, Neighbour, TeamValues
-from astra_operator.chartgen.values import Image
+from astra_operator.chartgen.values import PORTS_ABOUT, Image
 from astra_operator.crdgen.names import NAMES
 from astra_operator.desired import naming
 from astra_operator.desired.launch import RunName, pool_plan
@@ -55,6 +55,11 @@ OTHERS: Values = {
     "memory that is requested for a container that says nothing, and its limit": "3Gi",
     "most memory that one container may have": "3Gi",
     "when, as a CronJob has it": "1 2 3 * *",
+    "user of every pod, by number and not root; Assigned where the cluster gives each namespace users of its own (OpenShift)": "Assigned",
+    "group of every pod and of the volumes that it mounts, by number": 2000,
+    "more of the quota, as Kubernetes has it: persistentvolumeclaims, say": {"persistentvolumeclaims": 3},
+    "more addresses that answer, as CIDRs: 169.254.20.10/32 with NodeLocal DNSCache": ["169.254.20.10/32"],
+    PORTS_ABOUT: [{"port": 5353, "protocol": "UDP"}],
     "where the claim is mounted, with settings.storeUrl below it": "/other",
     "ports of the API server, which the collection asks": [16443],
     "addresses of the API server; empty allows its ports anywhere, to the collection alone": ["10.0.0.1/32"],
@@ -114,7 +119,9 @@ def test_wrong_values_are_refused_in_a_line_that_names_each(tmp_path: Path) -> N
         ("settings.storeURL=s3://a/b", "- at '/settings': additional properties 'storeURL' not allowed"),
         ("settings.storeUrl=gs://a/b", "- at '/settings/storeUrl': 'gs://a/b' does not match pattern '^((s3://|file:///).+)?$'"),
         ("quota.gpus=-1", "- at '/quota/gpus': minimum: got -1, want 0"),
-        ("quota.cpu=many", "- at '/quota/cpu': 'many' does not match pattern"),
+        ("quota.cpu=many", "- at '/quota/cpu': oneOf failed, none matched"),
+        ("settings.podUser=root", "- at '/settings/podUser': oneOf failed, none matched"),
+        ("network.names.pods.matchLabels=null", "- at '/network/names/pods': minProperties: got 0, want 1"),
         ("collection.days=0", "- at '/collection/days': minimum: got 0, want 1"),
         ("settings.isolation=None", "- at '/settings/isolation': value must be one of 'Process', 'gVisor'"),
         ("network.addresses[0].cidr=all", "- at '/network/addresses/0/cidr': 'all' does not match pattern"),
@@ -160,6 +167,8 @@ def test_the_operator_reads_every_setting() -> None:
         "networkPolicy": "Unenforced",
         "sandboxImage": "box:2",
         "sandboxUsers": "Shared",
+        "podUser": "1000",
+        "podGroup": "0",
     }
     assert set(words) == {info.alias for info in TeamSettings.model_fields.values()} == set(DEFAULTS["settings"])
     told = settings("--set", ",".join(f"settings.{key}={word}" for key, word in words.items()))
@@ -309,6 +318,23 @@ REACHED = [
     ("report", INSIDE, 6443, False),
     ("job", INSIDE, 6443, False),
 ]
+
+
+def test_where_names_are_asked_for_is_a_value() -> None:
+    """OpenShift's DNS pods listen on 5353; NodeLocal DNSCache answers at an address that is no pod's."""
+    words = "network.names.ports[0].port=5353,network.names.ports[0].protocol=UDP,network.names.addresses={169.254.20.10/32}"
+    rules = of_kind(render(*STORE, "--set", words), "NetworkPolicy")
+    _, pods = world()
+    cache = Pod(ip="169.254.20.10")
+    for name, other, port, wanted in (
+        ("job", NAMESERVER, 5353, True),
+        ("job", NAMESERVER, 53, False),
+        ("job", cache, 5353, True),
+        ("pool", cache, 5353, False),
+        ("job", METADATA, 5353, False),
+        ("report", cache, 5353, True),
+    ):
+        assert allowed(rules, pods[name], other, port, "UDP") == wanted, (name, other, port)
 
 
 def test_who_reaches_whom() -> None:

@@ -18,7 +18,7 @@ WELCOME = """
 A control plane with the operator is running. In another terminal, from this folder:
 
   export KUBECONFIG={kubeconfig} PATH="{programs}:$PATH"
-  for kind in rlrun sftrun envsynthesis chainsynthesis toolcorpus; do kubectl apply -f manifests/quickstart/$kind.yaml; done
+  kubectl apply -f manifests/quickstart/
   kubectl get astra
   kubectl astra status
   kubectl describe rlrun

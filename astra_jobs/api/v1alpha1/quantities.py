@@ -86,7 +86,7 @@ def parse(text: str) -> Decimal:
     digits, suffix = Decimal(found[1]), found[3] or ""
     with localcontext(_EXACT):
         if suffix in _BINARY:
-            return digits * 2 ** _BINARY[suffix]
+            return digits * Decimal(2) ** _BINARY[suffix]
         power = _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
         if abs(power) > 1000:
             raise ValueError(f"{text!r} is no quantity of Kubernetes that fits into a machine")

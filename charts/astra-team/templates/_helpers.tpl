@@ -10,16 +10,39 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ .Values.settings.image | default (printf "astra-jobs:%s" .Chart.AppVersion) }}
 {{- end }}
 
+{{- /* A number of a user as text: one that is no text would be written as 1e+09. */ -}}
+{{- define "astra-team.number" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end }}
+{{- end }}
+
+{{- /* Whom a pod runs as: what the operator writes into every pod of a run, see settings.podUser. */ -}}
+{{- define "astra-team.security" -}}
+{{- $user := include "astra-team.number" .Values.settings.podUser }}
+{{- $group := include "astra-team.number" .Values.settings.podGroup }}
+runAsNonRoot: true
+seccompProfile:
+  type: RuntimeDefault
+{{- if ne $user "Assigned" }}
+runAsUser: {{ $user }}
+{{- $group = $group | default $user }}
+{{- end }}
+{{- with $group }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+{{- end }}
+
 {{- /* Where a team's pods may go besides each other: names, and what the values say of stores and endpoints. */ -}}
 {{- define "astra-team.egress" -}}
 - to:
     - namespaceSelector: {{- toYaml .Values.network.names.namespaces | nindent 8 }}
       podSelector: {{- toYaml .Values.network.names.pods | nindent 8 }}
-  ports:
-    - port: 53
-      protocol: UDP
-    - port: 53
-      protocol: TCP
+    {{- range .Values.network.names.addresses }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  ports: {{- toYaml .Values.network.names.ports | nindent 4 }}
 {{- range .Values.network.addresses }}
 - to:
     - ipBlock:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from astra_operator.chartgen import crds_values, operator_values, team_values
+from astra_operator.chartgen import crds_values, fill, operator_values, team_values
 from astra_operator.chartgen.page import page
 from astra_operator.chartgen.values import Chart
 from astra_operator.crdgen.documents import to_yaml
@@ -96,6 +96,7 @@ def generated(project: str) -> dict[str, str]:
             "values.yaml": values_yaml(chart),
             "values.schema.json": json.dumps(schema(chart), indent=2, ensure_ascii=False) + "\n",
             "README.md": page(chart),
+            **fill.template(chart),
             **chart.files(version),
         }
         files |= {f"charts/{chart.name}/{name}": text for name, text in own.items()}

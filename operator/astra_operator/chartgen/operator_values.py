@@ -4,7 +4,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, StringConstraints, model_validator
 
-from astra_operator.chartgen.values import Chart, Duration, Free, Image, Namespace, ObjectName, OptionalName, Text, Texts, Values, value
+from astra_operator.chartgen.values import (
+    PORTS_ABOUT,
+    Chart,
+    Duration,
+    Free,
+    Image,
+    Namespace,
+    ObjectName,
+    OptionalName,
+    Port,
+    Text,
+    Texts,
+    Values,
+    names_ports,
+    value,
+)
 from astra_operator.settings import OperatorSettings, ProcessSettings
 
 _PACE, _PROCESS = OperatorSettings(), ProcessSettings(())
@@ -107,6 +122,7 @@ class NetworkPolicy(Values):
     )
     api_server_ports: list[int] = value(lambda: [443, 6443], about="ports of the API server", min_length=1)
     api_server_cidrs: list[Text] = value(list, about="addresses of the API server, as CIDRs; empty allows its ports anywhere")
+    names_ports: list[Port] = value(names_ports, about=PORTS_ABOUT, min_length=1)
     metrics_from: Free = value(dict, about="label selector of the namespaces that may read metrics; empty allows all namespaces")
 
 
@@ -180,6 +196,12 @@ helm install astra-operator charts/astra-operator --namespace astra-system --cre
 The rights are the same everywhere: read runs and write their status; make and remove what runs are made of; make and remove Secrets
 without reading them; one Lease by its name. `rights.runtimeClasses` adds the right to see if a RuntimeClass exists. Two operators for one
 namespace do no harm: the one with the Lease acts.
+
+Runs of several ranks need the Kubeflow training operator (1.9). Its workers begin with its own init container, from the image that its
+`--pytorch-init-container-image` names (`alpine:3.10`): mirror that one too where nodes pull from one registry only. What Pod Security says
+of it, and whom it runs as, is in the [chart of a team](../astra-team/README.md).
+
+After `helm upgrade --reuse-values` from an older version, or with `null` for a value or a block, the default counts.
 """
 
 CHART = Chart(

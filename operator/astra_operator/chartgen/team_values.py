@@ -3,18 +3,38 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import StringConstraints, WithJsonSchema
 
 from astra_jobs.api.v1alpha1.names import MountPath
-from astra_operator.chartgen.values import Chart, Free, Image, Namespace, ObjectName, OptionalName, Text, Texts, Values, value
-from astra_operator.settings import TeamSettings
+from astra_operator.chartgen.values import (
+    PORTS_ABOUT,
+    Amount,
+    Chart,
+    Free,
+    Image,
+    Namespace,
+    ObjectName,
+    OptionalAmount,
+    OptionalName,
+    Port,
+    Text,
+    Texts,
+    Values,
+    names_ports,
+    value,
+)
+from astra_operator.settings import POD_GROUP, POD_USER, TeamSettings
 
-_TEAM = TeamSettings(store_url="unset")
+_TEAM = TeamSettings(store_url="file:///unset")
 Level = Literal["privileged", "baseline", "restricted"]
-Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=20)]
-OptionalAmount = Annotated[str, StringConstraints(pattern=r"^([0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?)?$", max_length=20)]
 StoreUrl = Annotated[str, StringConstraints(pattern=r"^((s3://|file:///).+)?$", max_length=500)]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$", max_length=500)]
+PodUser = Annotated[
+    str, WithJsonSchema({"oneOf": [{"type": "integer", "minimum": 1, "maximum": 1999999999}, {"type": "string", "pattern": POD_USER}]})
+]
+PodGroup = Annotated[
+    str, WithJsonSchema({"oneOf": [{"type": "integer", "minimum": 0, "maximum": 1999999999}, {"type": "string", "pattern": POD_GROUP}]})
+]
 ResourceName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*$", max_length=253)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=50)]
 
@@ -28,6 +48,13 @@ class Settings(Values):
         _TEAM.store_secret, about="Secret of the namespace whose keys become environment variables of the pods: the store's credentials"
     )
     image: Text = value("", about="image of every job pod", shown="astra-jobs, with the chart's version as tag")
+    pod_user: PodUser = value(
+        _TEAM.pod_user,
+        about="user of every pod, by number and not root; Assigned where the cluster gives each namespace users of its own (OpenShift)",
+    )
+    pod_group: PodGroup = value(
+        _TEAM.pod_group, about="group of every pod and of the volumes that it mounts, by number", shown="the number of podUser"
+    )
     isolation: Literal["Process", "gVisor"] = value(
         _TEAM.isolation, about="what tool code runs in: the job's own process, or a pool of gVisor pods"
     )
@@ -77,7 +104,7 @@ class Quota(Values):
     config_maps: int = value(1000, about="ConfigMaps; each attempt and each launch has one", ge=0, le=100_000)
     secrets: int = value(200, about="Secrets; each sandbox pool has one", ge=0, le=100_000)
     services: int = value(100, about="Services; each sandbox pool has one, each PyTorchJob one for each rank", ge=0, le=100_000)
-    more: Texts = value(dict, about="more of the quota, as Kubernetes has it: persistentvolumeclaims, say")
+    more: dict[str, Amount] = value(dict, about="more of the quota, as Kubernetes has it: persistentvolumeclaims, say")
 
 
 class Limits(Values):
@@ -101,9 +128,13 @@ class Names(Values):
     """Who answers questions for names."""
 
     namespaces: Free = value(
-        lambda: {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}, about="label selector of the namespace of the DNS server"
+        lambda: {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        about="label selector of the namespace of the DNS server",
+        min_length=1,
     )
-    pods: Free = value(lambda: {"matchLabels": {"k8s-app": "kube-dns"}}, about="label selector of the DNS server's pods")
+    pods: Free = value(lambda: {"matchLabels": {"k8s-app": "kube-dns"}}, about="label selector of the DNS server's pods", min_length=1)
+    ports: list[Port] = value(names_ports, about=PORTS_ABOUT, min_length=1)
+    addresses: list[Cidr] = value(list, about="more addresses that answer, as CIDRs: 169.254.20.10/32 with NodeLocal DNSCache")
 
 
 class Addresses(Values):
@@ -203,9 +234,22 @@ helm install astra-team charts/astra-team --namespace TEAM --create-namespace --
 the release keeps the namespace and every run in it. Install nothing else in the namespace with `--create-namespace`: Helm 4 then applies
 the namespace anew under its one name, and takes the labels away that this release has given it, Pod Security's too.
 
+**Users.** Every pod runs as `settings.podUser`, with `settings.podGroup` as its group and that of the volumes it mounts, so a store on a
+claim is writable. The images of this project fit any user that is not root. With OpenShift set `Assigned`: its own ranges then count.
+
+**Training of several ranks.** The training operator adds an init container to each worker, `init-pytorch`, from an image of its own
+(`alpine:3.10` unless the operator's `--pytorch-init-container-image` says another): mirror it where nodes pull from one registry only, or
+workers wait with `ImagePullBackOff`. It runs as `settings.podUser`. As it is shipped it says nothing of privileges, which the Pod Security
+level `restricted` refuses and `baseline` takes. For `restricted`, give the training operator a template
+(`--pytorch-init-container-template-file`) whose container has `allowPrivilegeEscalation: false` and `capabilities: {drop: [ALL]}`.
+With `podUser: Assigned`, the cluster has to assign a user, or its kubelets refuse that container (`image will run as root`).
+
 **Network.** Nobody reaches anybody until `network.addresses` or `network.namespaces` name the store. Pods of jobs reach each other and the
 sandbox pools of the namespace; the operator's namespace, and those with the label `astra.dev/metrics`, reach their port for progress.
 Pods of sandbox pools have what the operator allows each pool, and nothing else. The cluster's network has to enforce NetworkPolicies.
+
+**Values that are not there.** After `helm upgrade --reuse-values` from an older version, or with `null` for a value or a block, the default
+counts. Amounts may be numbers or text; a tag has to be text, because 1.10 as a number is 1.1.
 
 **Collection.** A store belongs to one namespace of one cluster. Each night a pod lists what the runs of the namespace refer to (one
 container, with the right to list and no store), then looks for the rest (another, with the store's credentials and no rights). Kept are the

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from astra_jobs.api.v1alpha1.quantities import GRAMMAR, LONGEST
 
 _UNSET: Any = ...
 
@@ -19,6 +21,13 @@ ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-
 OptionalName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$", max_length=253)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h)$", max_length=20)]
 Texts = dict[str, Text]
+_GOOD = {"oneOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": GRAMMAR, "maxLength": LONGEST}]}
+_GOOD_OR_NOT_SET = {"oneOf": [_GOOD["oneOf"][0], {"type": "string", "pattern": rf"^$|{GRAMMAR}", "maxLength": LONGEST}]}
+Amount = Annotated[str, WithJsonSchema(_GOOD)]
+"""A quantity as Kubernetes writes it, a number or text; none is negative."""
+OptionalAmount = Annotated[str, WithJsonSchema(_GOOD_OR_NOT_SET)]
+
+
 Free = dict[str, Any]
 
 
@@ -39,6 +48,21 @@ def value(default: Any = _UNSET, *, about: str, unit: str = "", shown: str = "",
     if callable(default):
         return Field(default_factory=default, description=about, json_schema_extra=extra, **limits)
     return Field(default=default, description=about, json_schema_extra=extra, **limits)
+
+
+class Port(Values):
+    """A port of the DNS server."""
+
+    port: int = value(about="port of the DNS server's pods", ge=1, le=65535)
+    protocol: Literal["UDP", "TCP"] = value(about="protocol")
+
+
+def names_ports() -> list[Port]:
+    """Return the ports at which most clusters answer questions for names."""
+    return [Port(port=53, protocol="UDP"), Port(port=53, protocol="TCP")]
+
+
+PORTS_ABOUT = "ports of the DNS server's pods, each with port and protocol; 5353 with OpenShift"
 
 
 class Image(Values):

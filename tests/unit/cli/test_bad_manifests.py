@@ -83,7 +83,7 @@ TABLE = {
     ),
     "other ConfigMap": (
         CORPUS + "---\n" + TEAM.replace("astra-team", "x"),
-        "m.yaml:8: kind: the only ConfigMap that is read is astra-team",
+        "m.yaml:8: kind: the only ConfigMaps that are read are astra-laptop and astra-team",
     ),
     "doubled team": (CORPUS + "---\n" + TEAM + "---\n" + TEAM, "m.yaml:14: metadata.name: found astra-team again, first in "),
     "no runs": (TEAM + "  storeUrl: x\n", "m.yaml: no runs found; kinds are ToolCorpus"),

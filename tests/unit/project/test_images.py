@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from astra_operator.settings import TeamSettings
+
 ROOT = Path(__file__).parents[3]
 FILES = {file.parent.name: file for file in sorted((ROOT / "images").glob("*/Containerfile"))}
 NAME = "astra-on-kubernetes"
@@ -68,6 +70,7 @@ def test_it_is_pinned_and_not_root(image: str) -> None:
     assert "pip install --no-cache-dir --constraint constraints.txt" in of(image, "RUN")[0]
     (user,) = of(image, "USER")
     assert user == "65532:65532"
+    assert user.partition(":")[0] == TeamSettings.model_fields["pod_user"].default, "what pods say and what images say is one"
     assert instructions(image)[-2][0] == "USER", "what comes after it would run as another"
 
 
