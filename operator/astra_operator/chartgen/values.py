@@ -68,7 +68,7 @@ PORTS_ABOUT = "ports of the DNS server's pods, each with port and protocol; 5353
 class Image(Values):
     """An image: a digest pins it, else the tag is taken."""
 
-    repository: Text = value(about="where the image is, with the registry's host where it needs one", min_length=1)
+    repository: Text = value("astra-operator", about="where the image is, with the registry's host where it needs one", min_length=1)
     tag: Text = value("", about="tag of the image", shown="the chart's version")
     digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = value(
         "", about="digest of the image; when it is set, the tag is not looked at"
