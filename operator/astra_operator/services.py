@@ -6,6 +6,7 @@ When a pool is made and when it goes is for ``steps`` to say; what is wrong with
 from typing import Literal
 
 from astra_operator.causes import BLOCKING
+from astra_operator.desired.capacity import capacity
 from astra_operator.pools import Trouble
 from astra_operator.restarts import GiveUp
 from astra_operator.view import View
@@ -43,7 +44,7 @@ def services_ready(view: View) -> Verdict:
     unguarded = plan.frozen.network_policy == "Unenforced"
     told = "; nothing enforces its NetworkPolicy (networkPolicy: Unenforced in astra-team)" if unguarded else ""
     told += "; its sessions share one user (sandboxUsers: Shared in astra-team)" if plan.shared else ""
-    return "True", "ServicesReady", f"sandbox pool {plan.name}: {plan.frozen.isolation}{told}"
+    return "True", "ServicesReady", f"sandbox pool {plan.name}: {plan.frozen.isolation}; {capacity(plan).told}{told}"
 
 
 def _trouble(view: View) -> Trouble:

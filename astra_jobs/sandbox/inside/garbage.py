@@ -22,10 +22,12 @@ YOUNG = 700
 class Garbage:
     """The collections of one session. Takes its functions from ``gc`` before a tool can change them there."""
 
-    __slots__ = ("_calls", "_collect", "_count", "_disable", "_enable", "_fresh", "_held", "_old")
+    __slots__ = ("_calls", "_collect", "_count", "_disable", "_fresh", "_held", "_quiet", "begin")
 
     def __init__(self) -> None:
-        self._collect, self._count, self._enable, self._disable = gc.collect, gc.get_count, gc.enable, gc.disable
+        self.begin = gc.enable
+        """Let the interpreter collect while a tool runs."""
+        self._collect, self._count, self._disable = gc.collect, gc.get_count, gc.disable
         gc.disable()
         gc.freeze()  # what the zygote made is not looked at again, and counting starts at nothing in every session
         self._calls = 0
@@ -33,22 +35,20 @@ class Garbage:
         """Objects that were there after everything was looked at, about."""
         self._fresh = 0
         """Objects that have come since, about."""
-        self._old = 0
-
-    def begin(self) -> None:
-        """Let the interpreter collect while a tool runs."""
-        self._old = self._count()[2]
-        self._enable()
+        self._quiet = gc.get_count()
+        """What is counted when no objects came or went."""
 
     def end(self) -> None:
         """Collect what the call left, and keep quiet until the next one."""
-        self._calls += 1
-        young, middle, old = self._count()
-        made = young + YOUNG * middle
-        if made or old != self._old:
-            self._fresh += max(0, made - self._collect(1))
-        held = self._held + self._fresh
-        if (self._fresh and (old != self._old or held <= SMALL or self._fresh * SHARE >= self._held)) or not self._calls % ROUND:
-            self._held = max(0, held - self._collect())
-            self._fresh = 0
         self._disable()
+        self._calls += 1
+        if self._count() != self._quiet or not self._calls % ROUND:
+            self._look()
+
+    def _look(self) -> None:
+        young, middle, old = self._count()
+        self._fresh += max(0, young + YOUNG * middle - self._collect(1))
+        held, looked = self._held + self._fresh, old != self._quiet[2]
+        if looked or held <= SMALL or self._fresh * SHARE >= held or not self._calls % ROUND:
+            self._held, self._fresh = max(0, held - self._collect()), 0
+        self._quiet = self._count()

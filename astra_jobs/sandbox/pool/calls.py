@@ -6,18 +6,18 @@ a call that infrastructure lost, those behind it are not run either, or the sess
 """
 
 import asyncio
-import heapq
-import itertools
 from collections import deque
 
-import msgspec
-
 from astra_jobs.sandbox.inside.frames import CODES, LIMIT_MEMORY, OK
+from astra_jobs.sandbox.pool.bases import NoBase
+from astra_jobs.sandbox.pool.deadlines import Deadlines
 from astra_jobs.sandbox.pool.deaths import GivenUp, verdict_of
+from astra_jobs.sandbox.pool.ledger import Ledger
+from astra_jobs.sandbox.pool.line import Line
 from astra_jobs.sandbox.pool.patrol import Patrol
 from astra_jobs.sandbox.pool.process import Process
-from astra_jobs.sandbox.pool.records import Pending, Session
-from astra_jobs.sandbox.pool.rooms import STILLBORN, NoBase, Rooms
+from astra_jobs.sandbox.pool.records import MIB, Pending, Session, is_json
+from astra_jobs.sandbox.pool.rooms import SHARE, STILLBORN, Rooms
 from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.watchdog import Watchdog
 from astra_jobs.sandbox.protocol import APPLIED, CallResult, failure
@@ -28,9 +28,8 @@ SLOW = 0.1
 """Seconds between two looks while nothing runs."""
 RETRY = 0.25
 """Seconds after which an overloaded call may be tried again."""
-FEW = 1024
-"""Deadlines of answered calls that may be kept in any case; above it, and above half, they are cleared away."""
-_READ = msgspec.json.Decoder().decode
+IN_VAIN = 8
+"""Sessions of different environments that are tried in vain before the rest waits for the next look."""
 STOPPED = failure("overloaded", "an earlier call of its batch met a limit or was lost")
 
 
@@ -42,16 +41,17 @@ class Calls:
         self.rooms = Rooms(settings, self, users)
         self.watchdog = Watchdog(settings)
         self.patrol = Patrol(settings, self.rooms)
-        self.line: deque[Session] = deque()
+        self.line = Line()
         self.pending = 0
         """Calls that wait or run."""
         self.totals: dict[str, int] = {}
-        self._deadlines: list[tuple[float, int, Session, Pending]] = []
-        self._order = itertools.count()
+        self.ledger = Ledger(settings.log_mib * MIB)
+        self.deadlines = Deadlines()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._slow = False
-        self._admitting = False
+        self._popped: Session | None = None
+        """The session from the line that is being tried."""
 
     def count(self, name: str) -> None:
         """Add one to a total."""
@@ -59,12 +59,19 @@ class Calls:
 
     # -- in
 
+    def full(self, session: Session) -> bool:
+        """Tell whether no more calls of a session, of its environment or of all may wait."""
+        left = self.settings.queue - self.pending
+        return len(session.queue) >= self.settings.session_queue or session.bundle.pending >= SHARE * left
+
     def add(self, session: Session, pending: Pending) -> None:
         """Queue a call; ``pump`` sends it."""
         self.pending += 1
+        session.bundle.pending += 1
+        self.ledger.asked(session, pending)
         session.queue.append(pending)
         if pending.deadline and pending.result is None:
-            heapq.heappush(self._deadlines, (pending.deadline, next(self._order), session, pending))
+            self.deadlines.add(session, pending)
 
     def pump(self, session: Session) -> None:
         """Send what waits in a session's queue, as far as there is room."""
@@ -141,42 +148,43 @@ class Calls:
             self.give_up(session, failure("session_lost", str(error)))
             return False
         except NoBase:
-            self.give_up(session, failure("infra_error", "the sandbox's zygotes died too often"))
+            self.give_up(session, failure("infra_error", "the sandbox's base process died too often, or does not come back"))
             return False
         except OSError as error:
             self.give_up(session, failure("infra_error", f"the sandbox could not make a process: {error.strerror}"))
             return False
-        session.in_line = True
-        self.line.append(session)
+        if session is self._popped:
+            self.line.put_back(session)
+        else:
+            self.line.add(session)
         return False
 
     def room(self) -> None:
-        """Let sessions that wait go on."""
-        if self._admitting:
+        """Let sessions that wait go on: environments by turns, and no more of them in vain than ``IN_VAIN`` at a time."""
+        if self._popped is not None:
             return
-        self._admitting = True
+        vain = 0
         try:
-            while self.line:
-                session = self.line.popleft()
-                session.in_line = False
-                waiting = len(self.line)
+            while self.line and not self.rooms.full and vain < min(IN_VAIN, self.line.environments):
+                session = self._popped = self.line.pop()
                 self.pump(session)
-                if session.in_line and len(self.line) > waiting:
-                    self.line.rotate(1)
-                    return
+                vain += session.in_line
         finally:
-            self._admitting = False
+            self._popped = None
 
     # -- out
 
-    def _settle(self, session: Session, pending: Pending, result: CallResult) -> None:
-        """Give a call its result."""
+    def _settle(self, session: Session, pending: Pending, result: CallResult, *, logged: bool = False) -> None:
+        """Give a call its result; ``logged`` says that it belongs to the session's history."""
         self.pending -= 1
+        session.bundle.pending -= 1
         self.count(result.outcome)
-        if result is STOPPED or not result.trusted:
-            session.results.pop(pending.seq, None)
-        else:
+        kept = result is not STOPPED and result.trusted
+        if kept:
             pending.result = result
+        else:
+            session.results.pop(pending.seq, None)
+        self.ledger.answered(session, pending, kept, logged)
         if not result.state:
             result.state = session.state.hex() if result is not STOPPED else ""
         if pending.batch is not None and result.outcome not in APPLIED and (result.outcome.startswith("limit_") or not result.trusted):
@@ -190,7 +198,7 @@ class Calls:
         """Take a well-formed reply."""
         session, now = process.session, self._loop.time()
         elapsed, process.since = now - process.since, now
-        process.cpu_mark = process.look = None
+        process.cpu_mark = process.look = process.rest = None
         process.worked += elapsed
         if pending.expected is not None:
             same, pending.expected = pending.expected == (CODES[code], text), None
@@ -209,7 +217,7 @@ class Calls:
             else:
                 session.append(pending, result.outcome, text)
                 process.replayed = len(session.log)
-            self._settle(session, pending, result)
+            self._settle(session, pending, result, logged=code < LIMIT_MEMORY)
         self._after(process)
 
     def _after(self, process: Process) -> None:
@@ -330,13 +338,9 @@ class Calls:
         self._timer = None
         now = self._loop.time()
         self._look(now)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, session, pending = heapq.heappop(self._deadlines)
-            if pending.result is None and not pending.number and pending in session.queue:
-                self._expire(session, pending)
-        if len(self._deadlines) > 2 * self.pending + FEW:
-            self._deadlines = [one for one in self._deadlines if one[3].waiting]
-            heapq.heapify(self._deadlines)
+        for session, pending in self.deadlines.passed(now):
+            self._expire(session, pending)
+        self.deadlines.tidy(self.pending)
         if self._timer is None:
             if self.rooms.running or self.line:
                 self._arm(TICK)
@@ -354,6 +358,8 @@ class Calls:
                 self._kill(process, failure(verdict.outcome, verdict.message))  # type: ignore[arg-type]
                 if not process.pid:
                     self.rooms.put_down(process.zygote)
+        if self.line or self.rooms.still:
+            self._let_by(now)
         for found in self.patrol.culprits(SLOW if self._slow else TICK):
             self.count("kills")
             if isinstance(found, Session):
@@ -361,6 +367,15 @@ class Calls:
                 self.rooms.drop(found, kill=True)
             else:
                 self.rooms.put_down(found)
+
+    def _let_by(self, now: float) -> None:
+        """Let sessions that wait pass those whose calls stand still."""
+        for name, session in self.rooms.running.items():
+            if session.process is not None and self.watchdog.stands_still(session.process, now):
+                self.rooms.still.add(name)
+            else:
+                self.rooms.still.discard(name)
+        self.room()
 
     def _expire(self, session: Session, pending: Pending) -> None:
         at = session.queue.index(pending)
@@ -372,14 +387,5 @@ class Calls:
         """End every process; sessions are given up by the engine."""
         if self._timer is not None:
             self._timer.cancel()
-        self._deadlines.clear()
+        self.deadlines.clear()
         await self.rooms.stop()
-
-
-def is_json(text: str) -> bool:
-    """Tell whether a text is JSON: finite numbers, whole letters. The encoder makes no other; who sends it forged it."""
-    try:
-        _READ(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return True

@@ -16,18 +16,17 @@ from typing import Any
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.errors import BadInput, Transient
 from astra_jobs.sandbox.arguments import checks_of
+from astra_jobs.sandbox.pool.admission import given, refused, too_long
 from astra_jobs.sandbox.pool.calls import RETRY, STOPPED, Calls
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment, WallMissing
+from astra_jobs.sandbox.pool.ledger import CALL, SESSION, is_same
 from astra_jobs.sandbox.pool.probes import MEND, prove
-from astra_jobs.sandbox.pool.records import Batch, Bundle, LogEntry, Pending, Session, payload_of
+from astra_jobs.sandbox.pool.records import MIB, Batch, Bundle, LogEntry, Pending, Session, payload_of
 from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.users import users
-from astra_jobs.sandbox.protocol import APPLIED, CallOutcome, CallResult, SandboxLimits, SequenceConflict, ToolCode, failure
+from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, SequenceConflict, ToolCode, failure
 
 START_SECONDS = 30.0
-MIB = 1 << 20
-ARGUMENTS = 4 << 20
-"""Most bytes of a call's arguments."""
 LEASE_LOOK = 0.25
 """Seconds between two looks for sessions whose lease is over."""
 
@@ -53,6 +52,7 @@ class Engine:
         self._leases: list[tuple[float, str]] = []
         self._lease_timer: asyncio.TimerHandle | None = None
         self._users: range | None = None
+        self._uses = 0
 
     async def start(self) -> None:
         """Start the base zygote and prove the walls; WallMissing, BadInput (memory limit too small) or Transient."""
@@ -67,17 +67,17 @@ class Engine:
 
     async def _warm(self) -> None:
         rooms = self.calls.rooms
-        base = rooms.start_base()
+        base = rooms.bases.start()
         until = self._loop.time() + START_SECONDS
-        while not rooms.hello:
-            if rooms.failed is not None:
-                raise WallMissing("seccomp", f"the filter was refused: {os.strerror(rooms.failed)}", MEND)
+        while not rooms.bases.size:
+            if rooms.bases.failed is not None:
+                raise WallMissing("seccomp", f"the filter was refused: {os.strerror(rooms.bases.failed)}", MEND)
             if base.control.closed or self._loop.time() > until:
                 raise Transient("sandbox", "Failed", "the sandbox's zygote did not start: it ended at once, or gave no answer")
             await asyncio.sleep(0.002)
         limit = self.settings.limits.memory_mib
-        if self.settings.walls.memory and rooms.hello + 8 * MIB > limit * MIB:
-            least = rooms.hello // MIB + 16
+        if self.settings.walls.memory and rooms.bases.size + 8 * MIB > limit * MIB:
+            least = rooms.bases.size // MIB + 16
             raise BadInput("tool.memoryMib", "BadInput", f"{limit} is less than Python itself needs; set at least {least}")
 
     async def stop(self) -> None:
@@ -99,10 +99,11 @@ class Engine:
         digest = digest_of([tool.to_dict() for tool in tools])
         if digest not in self._bundles:
             checks = await checks_of(tools)
-            self._bundles[digest] = Bundle(digest, tools, checks, sum(len(tool.code) for tool in tools))
+            self._bundles.setdefault(digest, Bundle(digest, tools, checks))
             if len(self._bundles) > self.settings.bundles:
                 self._forget_one()
-        self._bundles.move_to_end(digest)
+        if digest in self._bundles:
+            self._bundles.move_to_end(digest)
         return digest
 
     def _forget_one(self) -> None:
@@ -136,7 +137,7 @@ class Engine:
         if bundle is None:
             raise UnknownEnvironment(f"no environment {environment} was put here")
         made = Session(session or secrets.token_hex(16), bundle, seed, lease if lease is not None else self.settings.lease_seconds)
-        made.give(_given(bundle, log))
+        made.give(given(bundle, log, self.settings.session_log_mib))
         return self._admit(made)
 
     def _admit(self, made: Session) -> str:
@@ -149,12 +150,16 @@ class Engine:
         if len(self._sessions) >= self.settings.sessions:
             raise Overloaded(f"{self.settings.sessions} sessions are open", RETRY)
         self._sessions[made.id] = made
+        self.calls.ledger.add(made, SESSION + sum(CALL + len(one.body) + len(one.result.text) for one in made.log if one.result))
+        self._use(made)
         self._open[made.bundle.digest] += 1
         if made.lease is not None:
             self._touch(made)
             heapq.heappush(self._leases, (made.expires, made.id))
             if self._lease_timer is None:
                 self._lease_timer = self._loop.call_later(LEASE_LOOK, self._look_at_leases)
+        if self.calls.ledger.held > self.calls.ledger.most:
+            self._shed(made)
         return made.id
 
     def _touch(self, session: Session) -> None:
@@ -186,7 +191,7 @@ class Engine:
         """
         found = self._sessions.get(session)
         if found is None:
-            done(failure("session_lost", "the session was closed"))
+            done(failure("session_lost", "the session is not here: it was closed, or ended by its lease or for memory"))
             return
         if found.lease is not None:
             self._touch(found)
@@ -195,21 +200,38 @@ class Engine:
     def _submit(self, session: Session, pending: Pending, tool: str, arguments: dict[str, Any]) -> None:
         known = session.results.get(pending.seq)
         if known is not None:
-            if known.body != pending.body:
+            if not is_same(known, pending.body):
                 raise SequenceConflict(f"session {session.id}: call {pending.seq} was made before with another tool or other arguments")
             if known.result is not None and not known.waiting:
                 pending.done[0](known.result)
             else:
                 known.done += pending.done
             return
-        if self.calls.pending >= self.settings.queue or len(session.queue) >= self.settings.session_queue:
+        if self.calls.full(session):
             self.calls.count("overloaded")
             pending.done[0](failure("overloaded", "too many calls wait", retry_after=RETRY))
             return
-        pending.result = _refused(session.bundle, pending.body, tool, arguments)
+        self._use(session)
+        if self.calls.ledger.held > self.calls.ledger.most and not self._shed(session):
+            self.calls.count("overloaded")
+            pending.done[0](failure("overloaded", "the calls of all sessions hold too much memory", retry_after=RETRY))
+            return
+        too_much = too_long(session, pending.body, self.settings.session_log_mib)
+        pending.result = refused(session.bundle, pending.body, tool, arguments) or too_much
         session.results[pending.seq] = pending
         self.calls.add(session, pending)
         self._dirty.append(session)
+
+    def _use(self, session: Session) -> None:
+        self._uses += 1
+        session.used = self._uses
+
+    def _shed(self, but: Session) -> bool:
+        """End idle sessions, all but one, until enough memory is free; False when there are none left that could."""
+        for session in self.calls.ledger.victims(self._sessions.values(), but):
+            self.calls.count("shed")
+            self._end(session)
+        return self.calls.ledger.held <= self.calls.ledger.most
 
     def flush(self) -> None:
         """Write queued calls to their sessions."""
@@ -236,6 +258,16 @@ class Engine:
             else:
                 self._touch(found)
         return unknown
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether sessions can be started now."""
+        return self.calls.rooms.bases.ready
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether sessions can be started now or soon; where not, starting this process anew is the remedy."""
+        return self.calls.rooms.bases.alive
 
     def has(self, session: str) -> bool:
         """Tell if a session is open here."""
@@ -303,6 +335,7 @@ class Engine:
             self.calls.give_up(session, failure("session_lost", "the session was closed"))
         else:
             self.calls.rooms.drop(session, kill=False)
+        self.calls.ledger.ended(session)
 
     def pids(self) -> dict[str, int]:
         """Return session → id of its live process, as far as known."""
@@ -323,10 +356,13 @@ class Engine:
             "processes": rooms.live,
             "busy": len(rooms.running),
             "calls_pending": self.calls.pending,
+            "log_bytes": self.calls.ledger.held,
+            "calls_standing_still": len(rooms.still),
+            "base_ready": float(rooms.bases.ready),
             "sessions_waiting": len(self.calls.line),
             "forks_total": rooms.forks,
             "replays_total": rooms.replays,
-            "base_zygotes_total": rooms.started,
+            "base_zygotes_total": rooms.bases.started,
             **{f"{name}_total": count for name, count in sorted(self.calls.totals.items())},
         }
 
@@ -338,29 +374,6 @@ def _up_to_stop(results: list[CallResult]) -> Iterator[CallResult]:
         yield result
         if not result.trusted or result.outcome.startswith("limit_"):
             return
-
-
-def _refused(bundle: Bundle, body: bytes, tool: str, arguments: dict[str, Any]) -> CallResult | None:
-    """Return the result of a call that no process needs to see."""
-    if not body:
-        return failure("invalid_args", "the arguments are not JSON")
-    check = bundle.checks.get(tool)
-    if check is None:
-        return failure("unknown_tool", f"unknown tool {tool}")
-    too_long = len(body) > ARGUMENTS
-    fault = f"the arguments are longer than {ARGUMENTS} bytes" if too_long else check.fault(arguments, len(body))
-    return failure("invalid_args", fault) if fault else None
-
-
-def _given(bundle: Bundle, log: Sequence[LogEntry]) -> Iterator[tuple[bytes, CallOutcome, str]]:
-    """Check a log that came with a request; BadInput names the entry that cannot have happened."""
-    for number, (tool, arguments, outcome, text) in enumerate(log):
-        if outcome not in APPLIED:
-            continue
-        body = payload_of(tool, arguments) or b""
-        if _refused(bundle, body, tool, arguments) is not None:
-            raise BadInput(f"log[{number}]", "BadInput", f"{tool} cannot have been called like this")
-        yield body, outcome, text  # type: ignore[misc]
 
 
 @asynccontextmanager

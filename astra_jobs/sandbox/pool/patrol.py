@@ -38,7 +38,7 @@ class Patrol:
         if not self._left:
             self.rounds += 1
             self._left.extend(self.rooms.zygotes.values())
-            self._left.extend(self.rooms.idle.values() if self.cpu else ())
+            self._left.extend(self.rooms.idle if self.cpu else ())
             self._pace = min(MOST, len(self._left) / ROUND)
         self._owed = min(self._owed + seconds * self._pace, len(self._left))
         while self._owed >= 1:

@@ -41,8 +41,32 @@ class Process:
     """A live session process."""
 
     __slots__ = (
-        "_buffer", "_loop", "_most", "_number", "_on_answer", "_on_breach", "_on_hangup", "_outbox", "_writing", "characters", "cpu_mark",
-        "gone", "hung_up", "inflight", "look", "number", "pid", "replayed", "session", "since", "socket", "status", "user", "worked",
+        "_buffer",
+        "_loop",
+        "_most",
+        "_number",
+        "_on_answer",
+        "_on_breach",
+        "_on_hangup",
+        "_outbox",
+        "_writing",
+        "again",
+        "characters",
+        "cpu_mark",
+        "gone",
+        "hung_up",
+        "inflight",
+        "look",
+        "number",
+        "pid",
+        "replayed",
+        "rest",
+        "session",
+        "since",
+        "socket",
+        "status",
+        "user",
+        "worked",
         "zygote",
     )  # fmt: skip
 
@@ -54,6 +78,8 @@ class Process:
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
         self.inflight: deque[Pending] = deque()
+        self.again = False
+        """More than one call found it, or it counts as if."""
         self.replayed = 0
         """Entries of the session's log that were sent."""
         self.pid = 0
@@ -61,6 +87,8 @@ class Process:
         self.since = 0.0
         """When the oldest request began to run, on the loop's clock."""
         self.cpu_mark: float | None = None
+        self.rest: tuple[float, float, bool] | None = None
+        """When it was last looked at to see whether it stands still, its CPU seconds then, and whether it did."""
         self.worked = 0.0
         """Seconds in which it had requests to answer."""
         self.look: Window | None = None
@@ -96,7 +124,7 @@ class Process:
         """Write requests at once, in order; calls that have a result already only keep their place."""
         parts: list[bytes] = []
         if not self.inflight:
-            self.since, self.cpu_mark, self.look = self._loop.time(), None, None
+            self.since, self.cpu_mark, self.look, self.rest = self._loop.time(), None, None, None
         for pending in calls:
             self.inflight.append(pending)
             if pending.result is None or pending.expected is not None:

@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from json import encoder as _encoder
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from astra_jobs.sandbox.protocol import CallOutcome, CallResult, ToolCode
 from astra_jobs.schemas import Check
@@ -12,10 +14,12 @@ from astra_jobs.schemas import Check
 if TYPE_CHECKING:
     from astra_jobs.sandbox.pool.process import Process
 
+MIB = 1 << 20
 Done = Callable[[CallResult], None]
 LogEntry = tuple[str, dict[str, Any], str, str]
 """A call to be replayed: tool, arguments, outcome, text."""
 
+_READ = msgspec.json.Decoder().decode
 _write = _encoder.c_make_encoder(None, None, _encoder.encode_basestring, None, ":", ",", True, False, False)  # type: ignore[attr-defined]
 
 
@@ -27,14 +31,28 @@ def payload_of(tool: str, arguments: dict[str, Any]) -> bytes | None:
         return None
 
 
-class Bundle(NamedTuple):
+def is_json(text: str) -> bool:
+    """Tell whether a text is JSON: finite numbers, whole letters. The encoder makes no other; who sends it forged it."""
+    try:
+        _READ(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
+
+
+class Bundle:
     """A registered environment: digest, tools, and the check of each tool's arguments."""
 
-    digest: str
-    tools: list[ToolCode]
-    checks: dict[str, Check]
-    size: int
-    """Characters of source."""
+    __slots__ = ("checks", "digest", "held", "pending", "tools")
+
+    def __init__(self, digest: str, tools: list[ToolCode], checks: dict[str, Check]) -> None:
+        self.digest = digest
+        self.tools = tools
+        self.checks = checks
+        self.pending = 0
+        """Calls of its sessions that wait or run."""
+        self.held = 0
+        """Bytes of memory that its sessions' calls take."""
 
 
 class Batch:
@@ -71,8 +89,8 @@ class Session:
     """One conversation with one environment."""
 
     __slots__ = (
-        "bundle", "busy", "deaths", "died_at", "expires", "given", "id", "in_line", "lease", "log", "origin", "process", "queue",
-        "results", "seed", "state",
+        "bundle", "busy", "deaths", "died_at", "expires", "given", "held", "id", "in_line", "lease", "log", "log_bytes", "origin",
+        "process", "queue", "results", "seed", "state", "used", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, bundle: Bundle, seed: int, lease: float | None) -> None:
@@ -87,6 +105,14 @@ class Session:
         """Entries of the log that came with the session, without call numbers."""
         self.state = blake2b(f"{bundle.digest}/{seed}".encode(), digest_size=16).digest()
         self.log: list[Pending] = []
+        self.log_bytes = 0
+        """Arguments and texts of the log, bytes and characters."""
+        self.waiting = 0
+        """Arguments of calls that have no result yet, bytes."""
+        self.held = 0
+        """Bytes of memory that its calls take."""
+        self.used = 0
+        """When a call was last asked of it, counted in calls."""
         self.results: dict[int, Pending] = {}
         self.queue: deque[Pending] = deque()
         self.process: Process | None = None
@@ -102,6 +128,7 @@ class Session:
     def append(self, pending: Pending, outcome: CallOutcome, text: str) -> None:
         """Add a call to the history and chain the state."""
         self.log.append(pending)
+        self.log_bytes += len(pending.body) + len(text)
         chain = blake2b(self.state, digest_size=16)
         chain.update(pending.body)
         chain.update(b"\0" + outcome.encode() + b"\0" + text.encode())

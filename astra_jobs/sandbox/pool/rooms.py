@@ -1,7 +1,8 @@
 """Room for processes: how many live and run, which make way, which user ids are free, and the zygotes they come from.
 
 An idle session's process makes way for a busy one's, a zygote that serves nobody for one that is needed; both come back
-by replay. Nothing busy is ever ended for room: who finds none waits.
+by replay. Nothing busy is ever ended for room: who finds none waits. A call that stands still in the kernel does not count as
+running, since it takes no CPU from anybody; its process does count, and of processes an environment leaves some to others.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ import itertools
 from collections import OrderedDict
 from typing import Any, Protocol
 
-from astra_jobs.sandbox.inside.frames import EXITED, FAILED, HELLO, KILL, STARTED
+from astra_jobs.sandbox.inside.frames import EXITED, KILL, STARTED
+from astra_jobs.sandbox.pool.bases import Bases
 from astra_jobs.sandbox.pool.deaths import Deaths, check
 from astra_jobs.sandbox.pool.environment import Zygote
+from astra_jobs.sandbox.pool.idle import Idle
 from astra_jobs.sandbox.pool.link import Base
 from astra_jobs.sandbox.pool.process import Process, Watcher
 from astra_jobs.sandbox.pool.records import Bundle, Session
@@ -19,17 +22,14 @@ from astra_jobs.sandbox.pool.settings import PoolSettings
 from astra_jobs.sandbox.pool.watchdog import stopped
 
 MIB = 1 << 20
-BASES = 5
-"""Base zygotes that may die in one pool's life before its calls are answered with infra_error."""
 STILLBORN = 2
 """Times that a zygote may end while it compiles before the tools are to blame."""
 SIGKILL = 9
 NO_LIMIT = 1 << 25
 SHARED = -1
-
-
-class NoBase(Exception):
-    """Too many base zygotes have died."""
+SHARE = 3
+"""An environment may have busy processes up to so many times those that are free: three quarters of all where it is alone, and less
+the more others have, so that there is always one left for who has none."""
 
 
 class Owner(Watcher, Protocol):
@@ -54,15 +54,12 @@ class Rooms:
     def __init__(self, settings: PoolSettings, owner: Owner, users: range | None) -> None:
         self.settings = settings
         self.owner = owner
-        self.base: Base | None = None
-        self.started = 0
-        self.hello = 0
-        """Bytes of address space that the base zygote needs; 0 until it is ready."""
-        self.failed: int | None = None
-        """Error number with which the system refused the filter."""
+        self.bases = Bases(self._told, settings.hash_seed, self._base_event, self._changed)
         self.zygotes: OrderedDict[str, Zygote] = OrderedDict()
-        self.idle: OrderedDict[str, Session] = OrderedDict()
+        self.idle = Idle()
         self.running: dict[str, Session] = {}
+        self.still: set[str] = set()
+        """Those of the running sessions whose call stands still in the kernel."""
         self.stillborn: dict[str, int] = {}
         self.live = 0
         self.forks = 0
@@ -71,20 +68,16 @@ class Rooms:
         self._users = list(users) if users is not None else None
         self._numbers = itertools.count(1)
         self._characters = settings.limits.output_chars if settings.walls.output else NO_LIMIT
-        self._dead: list[Base] = []
-        self._stopped = False
         self._loop = asyncio.get_running_loop()
 
-    def start_base(self) -> Base:
-        """Return the live base zygote, starting one where there is none; raises NoBase."""
-        if self.base is None or self.base.control.closed:
-            if self.started == BASES or self._stopped:
-                raise NoBase
-            if self.base is not None:
-                self._dead.append(self.base)
-            self.started += 1
-            self.base = Base(self._told(), self.settings.hash_seed, self._base_event, lambda: None)
-        return self.base
+    @property
+    def base(self) -> Base:
+        """Return the base zygote, which may have died."""
+        assert self.bases.base is not None
+        return self.bases.base
+
+    def _changed(self) -> None:
+        self._loop.call_soon(self.owner.room)
 
     def _told(self) -> dict[str, Any]:
         limits = self.settings.limits
@@ -98,11 +91,7 @@ class Rooms:
         }
 
     def _base_event(self, operation: bytes, number: int, value: int) -> None:
-        if operation == HELLO:
-            self.hello = max(value, 1)
-        elif operation == FAILED:
-            self.failed = value
-        elif operation == STARTED:
+        if operation == STARTED:
             for zygote in self.zygotes.values():
                 if zygote.number == number:
                     zygote.pid = value
@@ -114,26 +103,38 @@ class Rooms:
 
     def enter(self, session: Session) -> bool:
         """Give a session a process and count it as running; False when it has to wait. Raises NoBase and GivenUp."""
-        if len(self.running) >= self.settings.parallel:
+        if self.full or not self._share(session.bundle.digest):
             return False
-        if session.process is None and not self._fork(session):
+        if session.process is not None:
+            session.process.again = True
+        elif not self._fork(session):
             return False
         process = session.process
         assert process is not None
-        self.idle.pop(session.id, None)
+        self.idle.discard(session)
         self.running[session.id] = session
         process.zygote.busy += 1
         session.busy = True
         return True
+
+    @property
+    def full(self) -> bool:
+        """Tell whether as many calls run as may."""
+        return len(self.running) - len(self.still) >= self.settings.parallel
+
+    def _share(self, environment: str) -> bool:
+        zygote = self.zygotes.get(environment)
+        return zygote is None or zygote.busy < SHARE * (self.settings.live - len(self.running))
 
     def leave(self, session: Session) -> None:
         """Count a session as idle."""
         if session.busy:
             session.busy = False
             del self.running[session.id]
+            self.still.discard(session.id)
             if session.process is not None:
                 session.process.zygote.busy -= 1
-                self.idle[session.id] = session
+                self.idle.add(session, again=session.process.again)
 
     def drop(self, session: Session, *, kill: bool) -> None:
         """End a session's process; it may get another."""
@@ -141,7 +142,7 @@ class Rooms:
         if process is None:
             return
         self.leave(session)
-        self.idle.pop(session.id, None)
+        self.idle.discard(session)
         session.process = None
         self.live -= 1
         if kill:
@@ -154,12 +155,14 @@ class Rooms:
         while self.live >= self.settings.live or self._users == []:
             if not self.idle or self._users == []:
                 return False
-            self.drop(next(iter(self.idle.values())), kill=False)
+            self.drop(self.idle.draw(), kill=False)
+            self.owner.count("made_way")
         zygote = self._zygote(session.bundle)
         if zygote is None:
             return False
         user = self._users.pop() if self._users is not None else SHARED
         process = Process(session, zygote, next(self._numbers), user, self._characters)
+        process.again = self.idle.lucky()
         process.attach(self.owner)
         session.process = process
         self.live += 1
@@ -168,15 +171,17 @@ class Rooms:
         return True
 
     def _zygote(self, bundle: Bundle) -> Zygote | None:
-        """Return an environment's zygote; None when all others are busy and there is no room for one more."""
+        """Return an environment's zygote; None where there is no room for one more, or no base zygote yet. Raises NoBase."""
+        base = self.bases.get()
         found = self.zygotes.get(bundle.digest)
         if found is not None:
             self.zygotes.move_to_end(bundle.digest)
             return found
+        if base is None:
+            return None
         while self.zygotes and self._crowded():
             if not self.retire_one():
                 return None
-        base = self.start_base()
         zygote = self.zygotes[bundle.digest] = Zygote(base, next(self._numbers), bundle, self._exited, self._ended)
         return zygote
 
@@ -232,10 +237,8 @@ class Rooms:
 
     async def stop(self) -> None:
         """End every process."""
-        self._stopped = True
-        for session in [*self.running.values(), *self.idle.values()]:
+        for session in [*self.running.values(), *self.idle]:
             self.drop(session, kill=False)
         for zygote in list(self.zygotes.values()):
             zygote.retire()
-        for base in (*self._dead, *([self.base] if self.base is not None else [])):
-            await base.stop()
+        await self.bases.stop()

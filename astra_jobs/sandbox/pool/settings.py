@@ -95,8 +95,12 @@ class PoolSettings(NamedTuple):
     """Most registered environments; above it, the least recently put one that has no session is forgotten."""
     sessions: int = 200_000
     """Most open sessions, with or without a process."""
+    log_mib: int = 512
+    """Memory of all sessions' calls: arguments, texts and what is kept with them; above it, idle sessions end."""
+    session_log_mib: int = 16
+    """Arguments and texts that one session's history may hold; a call that would make it longer is refused."""
     parallel: int = 64
-    """Most sessions with a call running; others wait their turn."""
+    """Most sessions with a call running; others wait their turn, and one whose call stands still does not count."""
     queue: int = 65_536
     """Most calls that wait or run, in all."""
     session_queue: int = 1_024

@@ -21,6 +21,8 @@ SLACK = 0.02
 """CPU seconds over the limit that clock ticks may be wrong by."""
 START = 30.0
 """Seconds that a fork may take, and the news of a process's end."""
+STILL = 0.05
+"""Seconds between two looks at a process that may be standing still."""
 SAMPLES = 16
 """Looks in a window, about evenly spread; when exactly, a tool cannot know."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -124,6 +126,19 @@ class Watchdog:
                 elif sight.cpu - process.cpu_mark > self.seconds + SLACK:
                     return Verdict("limit_time", f"the call used more than {self.seconds:g} s of CPU", disarmed=True)
         return self._blocked(process, now, age) if self.walls.wall else None
+
+    def stands_still(self, process: Process, now: float) -> bool:
+        """Tell whether the running call waits in the kernel: it used no CPU time between two looks, and asked for none."""
+        if not process.pid or now - process.since < STILL:
+            return False
+        before = process.rest
+        if before is not None and now - before[0] < STILL:
+            return before[2]
+        sight = look(process.pid)
+        if sight is None:
+            return False
+        process.rest = now, sight.cpu, before is not None and sight.state != "R" and sight.cpu - before[1] < STILL / 50
+        return process.rest[2]
 
     def _hung_up(self, process: Process, now: float) -> Verdict | None:
         """Give a process that closed its socket a moment to end, and its zygote time to tell how it ended."""

@@ -40,6 +40,9 @@ LONGEST = 256
 """Longest id in a path, characters."""
 DRAINING = "this server is draining and takes no new sessions"
 
+UNREADY = "the process that sessions are forked from has died and is being started again"
+DEAD = "the process that sessions are forked from died too often, or does not come back: start this server anew"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -148,6 +151,8 @@ class Api:
     def _created(self, item: NewSession) -> Started | Refusal:
         if self.draining:
             return Refusal(OVERLOADED, DRAINING, RETRY_MS)
+        if not self.engine.alive:
+            return Refusal(OVERLOADED, DEAD, RETRY_MS)
         lease = None if item.lease_ms is None else item.lease_ms / 1000
         try:
             return Started(self.engine.create(item.environment, item.seed, item.variant, session=item.session, lease=lease, log=item.log))
@@ -165,6 +170,8 @@ class Api:
         wanted = exchange.form.decode(Fork, exchange.body or exchange.form.encode({}))
         if self.draining:
             return refuse_overloaded(exchange, RETRY_MS, DRAINING)
+        if not self.engine.alive:
+            return refuse_overloaded(exchange, RETRY_MS, DEAD)
         try:
             made = self.engine.fork(exchange.argument, wanted.session, wanted.upto)
         except (KeyError, UnknownEnvironment):
@@ -227,13 +234,17 @@ class Api:
         self._reply(exchange, {**self.capabilities(), "draining": self.draining})
 
     def healthy(self, exchange: Exchange) -> None:
-        """GET /healthz: this process answers."""
+        """GET /healthz: this process answers, and can start sessions now or soon."""
+        if not self.engine.alive:
+            raise Refused(503, "no_base", DEAD)
         exchange.answer(200, b"ok\n", TEXT)
 
     def ready(self, exchange: Exchange) -> None:
         """GET /readyz: this process takes sessions."""
         if self.draining:
             raise Refused(503, "draining", DRAINING)
+        if not self.engine.ready:
+            raise Refused(503, "no_base", UNREADY)
         exchange.answer(200, b"ok\n", TEXT)
 
     def measure(self, exchange: Exchange) -> None:

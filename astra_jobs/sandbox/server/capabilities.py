@@ -66,6 +66,8 @@ def capabilities(settings: ServerSettings, engines: Sequence[Engine], pod: dict[
         "bounds": {
             "sessions": pool.sessions,
             "live": pool.live,
+            "log_mib": pool.log_mib,
+            "session_log_mib": pool.session_log_mib,
             "environments": pool.environments,
             "parallel": pool.parallel,
             "queue": pool.queue,

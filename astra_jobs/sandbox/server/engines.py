@@ -33,6 +33,16 @@ class Engines:
             if error is not None:
                 raise error
 
+    @property
+    def ready(self) -> bool:
+        """Tell whether every variant can start sessions now."""
+        return all(engine.ready for engine in self.all)
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether every variant can start sessions now or soon."""
+        return all(engine.alive for engine in self.all)
+
     async def put(self, tools: list[ToolCode]) -> str:
         """Register an environment in all variants; BadInput."""
         digest = await self.first.put(tools)

@@ -31,7 +31,8 @@ KINDS = ("NetworkPolicy", "Service", "PodDisruptionBudget", "Deployment")
 PORT = 8080
 GRACE_SECONDS, DRAIN_SECONDS = 60, 40
 SESSION_MIB = 16
-"""Memory of a live session, most of which it shares with its zygote; half of a pod's memory is for sessions, a quarter for zygotes."""
+"""Memory of a live session, most of which it shares with its zygote; half of a pod's memory is for sessions, a quarter for zygotes,
+an eighth for what calls leave to be replayed."""
 VARIANTS = 2
 """Sandboxes that differ in what must not matter, in a pool of EnvSynthesis; they share its memory."""
 KEY_FOLDER, KEY = f"{ROOT}/sandbox", "key"
@@ -228,21 +229,35 @@ def _probe(path: str, **times: int) -> Object:
     return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 5} | times
 
 
+def live_sessions(plan: PoolPlan) -> int:
+    """Return how many sessions of each variant one pod keeps alive."""
+    return max(1, _memory(plan) // 2 // SESSION_MIB)
+
+
+def _variants(plan: PoolPlan) -> int:
+    return VARIANTS if plan.frozen.kind == "EnvSynthesis" else 1
+
+
+def _memory(plan: PoolPlan) -> int:
+    """Return the MiB of a pod that each variant has."""
+    return (int(parse(plan.size.resources.memory)) >> 20) // _variants(plan)
+
+
 def _settings(plan: PoolPlan) -> dict[str, str]:
     """Return what the server is told: where, with which key, how far a call may go, how many at once, and how much memory it may keep.
 
     gVisor counts the time in which a process waits for a CPU as its CPU time. So no more calls run at once than the pod is sure to have
     CPUs for, and one that stands still; else a call that shares a CPU with many others would meet its limit by their work.
     """
-    variants = VARIANTS if plan.frozen.kind == "EnvSynthesis" else 1
-    mib = (int(parse(plan.size.resources.memory)) >> 20) // variants
+    variants, mib = _variants(plan), _memory(plan)
     cpus = math.ceil(parse(plan.size.resources.cpu))
     told = {
         "port": PORT,
         "key_file": f"{KEY_FOLDER}/{KEY}",
         "drain_seconds": DRAIN_SECONDS,
         "zygote_mib": max(16, mib // 4),
-        "live": max(1, mib // 2 // SESSION_MIB),
+        "log_mib": max(16, mib // 8),
+        "live": live_sessions(plan),
         "parallel": max(1, (cpus + 1) // variants),
         **({"variants": variants} if variants > 1 else {}),
     }

@@ -262,7 +262,7 @@ def test_environments_without_sessions_are_forgotten_and_may_be_put_again(monkey
 
 
 def test_the_state_is_counted_as_the_pool_counts_it():
-    session = PoolSession("s", Bundle("sha256:d", [], {}, 0), 7, None)
+    session = PoolSession("s", Bundle("sha256:d", [], {}), 7, None)
     ours = state.first("sha256:d", 7)
     assert ours == session.state
     for tool, arguments in [("add", {"b": [1, 2.5, "ü"], "a": 10**30}), ('q"\n', {}), ("add", {"x": {"z": None}})]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from astra_jobs.sandbox.pool import Engine, process_sandbox
-from astra_jobs.sandbox.pool.rooms import BASES
+from astra_jobs.sandbox.pool.bases import DEATHS as BASES
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, tool
 

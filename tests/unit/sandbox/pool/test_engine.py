@@ -73,9 +73,9 @@ def test_queues_are_bounded_and_say_when_to_come_back() -> None:
 
 def test_a_call_that_waited_past_its_deadline_is_never_run_nor_are_those_behind_it() -> None:
     async def body(engine: Engine) -> None:
-        environment = await engine.put([COUNT, NAP])
+        environment = await engine.put([COUNT, SPIN])
         busy, waiting = engine.create(environment, 0), engine.create(environment, 1)
-        first = submitted(engine, busy, 0, "nap")
+        first = submitted(engine, busy, 0, "spin")
         await until(engine.pids)
         now = asyncio.get_running_loop().time()
         late, behind = submitted(engine, waiting, 0, "count", now + 0.1), submitted(engine, waiting, 1, "count")
@@ -83,7 +83,7 @@ def test_a_call_that_waited_past_its_deadline_is_never_run_nor_are_those_behind_
         assert (await first).outcome == "limit_time"
         assert (await engine.call(waiting, 2, "count", {})).value == 1
 
-    run(body, parallel=1)
+    run(body, SandboxLimits(seconds=1.0), parallel=1)
 
 
 def test_a_deadline_that_passes_behind_a_running_call_counts_too() -> None:

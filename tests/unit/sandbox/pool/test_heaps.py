@@ -65,7 +65,7 @@ def test_an_answered_call_is_not_kept_for_its_deadline() -> None:
             await asyncio.gather(*answers)
             await engine.close(name)
         async with asyncio.timeout(20):
-            while len(engine.calls._deadlines) > 1500:
+            while len(engine.calls.deadlines) > 1500:
                 await asyncio.sleep(0.01)
 
     run(body)

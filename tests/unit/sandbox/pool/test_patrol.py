@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from astra_jobs.sandbox.inside.encode import Unfit, check, encode
 from astra_jobs.sandbox.pool import Engine, Walls, process_sandbox
-from astra_jobs.sandbox.pool.calls import is_json
+from astra_jobs.sandbox.pool.records import is_json
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, tool
 from tests.unit.sandbox.waiting import process_of, until

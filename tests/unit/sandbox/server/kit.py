@@ -54,7 +54,7 @@ class Scripted:
     async def put(self, tools: list[ToolCode]) -> str:
         await asyncio.sleep(0)
         digest = digest_of([tool.to_dict() for tool in tools])
-        self.bundles[digest] = Bundle(digest, tools, {}, 0)
+        self.bundles[digest] = Bundle(digest, tools, {})
         return digest
 
     def environment(self, digest: str) -> Bundle | None:
