@@ -19,6 +19,7 @@ import json, os, sys
 from astra_jobs.sandbox.inside import seccomp, session
 from astra_jobs.sandbox.inside.clock import Clock
 from astra_jobs.sandbox.inside.modules import WARM
+from astra_jobs.sandbox.inside.source import code_of, module_of
 from astra_jobs.sandbox.pool.settings import Walls
 for name in WARM:
     __import__(name)
@@ -28,7 +29,7 @@ if number != session.SOCKET:
     os.dup2(number, session.SOCKET)
     os.close(number)
 settings = {"walls": walls, "output": 1 << 20, "seconds": 60.0, "filter": seccomp.Filter(seccomp.program(walls, zygote=False))}
-codes = {name: compile(source, name, "exec") for name, source in json.loads(sys.argv[2]).items()}
+codes = {name: (code_of(name, source), module_of(name, source)) for name, source in json.loads(sys.argv[2]).items()}
 session.quiet()
 session.main(settings, codes, Clock(0.0))
 """

@@ -18,7 +18,7 @@ from tests.unit.sandbox.server.kit import KEY, Raw, Serving, call, real, run, se
 ANY = {"type": "object", "additionalProperties": True}
 TOOLS = [
     ToolCode(name="count", parameters=ANY, code="N = []\ndef count(**a):\n    N.append(1)\n    return len(N)\n"),
-    ToolCode(name="nap", parameters=ANY, code="import select\ndef nap(**a):\n    select.select([], [], [], 600)\n"),
+    ToolCode(name="nap", parameters=ANY, code="import select\ndef nap(**a):\n    select.select([], [], [])\n"),
 ]
 DIGEST = digest_of([tool.to_dict() for tool in TOOLS])
 

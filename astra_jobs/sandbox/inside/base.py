@@ -24,21 +24,23 @@ import sys  # noqa: E402
 import warnings  # noqa: E402
 from typing import Any  # noqa: E402
 
-from astra_jobs.sandbox.inside import environment, identity, limits, rehearsal, seccomp  # noqa: E402
+from astra_jobs.sandbox.inside import environment, identity, limits, rehearsal, seccomp, waits  # noqa: E402
 from astra_jobs.sandbox.inside.clock import Chance, Clock  # noqa: E402
 from astra_jobs.sandbox.inside.forker import Forker, address_space  # noqa: E402
 from astra_jobs.sandbox.inside.frames import FAILED, HELLO  # noqa: E402
+from astra_jobs.sandbox.inside.library import Library  # noqa: E402
 from astra_jobs.sandbox.inside.modules import WARM  # noqa: E402
 
 
 class Base(Forker):
     """Forks environment zygotes; a child gets its control socket and a file with its tools."""
 
-    def __init__(self, control: socket.socket, settings: dict[str, Any], clock: Clock, chance: Chance) -> None:
+    def __init__(self, control: socket.socket, settings: dict[str, Any], clock: Clock, chance: Chance, library: Library) -> None:
         super().__init__(control)
         self.settings = settings
         self.clock = clock
         self.chance = chance
+        self.library = library
 
     def child(self, value: int, user: int, descriptors: list[int]) -> None:
         """Become an environment zygote."""
@@ -50,12 +52,10 @@ class Base(Forker):
 
 
 def warm() -> None:
-    """Import what sessions may use, and let nothing be found later."""
+    """Import what most sessions use, and what the restrictions are proven with."""
     for name in WARM:
         importlib.import_module(name)
     "".encode("idna")
-    sys.path[:] = []
-    sys.meta_path[:] = [finder for finder in sys.meta_path if "PathFinder" not in repr(finder)]
     warnings.simplefilter("ignore")
 
 
@@ -63,23 +63,25 @@ def main() -> None:
     """Warm the interpreter, lower its rights, and serve the control socket."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     control = socket.socket(fileno=settings["control"])
-    warm()
-    del sys.argv[1:]
-    os.environ.clear()  # noqa: TID251 - nothing of it is read; sessions shall find it empty
     chance, clock = Chance(), Clock(settings["epoch"])
+    clock.install()  # before modules bind its functions; nothing in a zygote asks for the time
+    warm()
+    library = Library(settings["zones"], clock)
+    sys.argv[:] = [""]
+    os.environ.clear()  # noqa: TID251 - nothing of it is read; sessions shall find it empty
     chance.install()
-    identity.install(lambda: clock.now)
-    clock.install()  # once for all; nothing in a zygote asks for the time
+    identity.install(clock.read_seconds)
+    waits.install(clock)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a session that spent its CPU time; set once, inherited by all
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle; it closes the socket
-    base = Base(control, settings, clock, chance)
+    base = Base(control, settings, clock, chance, library)
     try:
         lower(settings)
     except OSError as error:
         base.send(FAILED, 0, error.errno or 0)
         return
     size = address_space()
-    rehearsal.rehearse(settings, chance)
+    rehearsal.rehearse(settings, chance, clock)
     gc.collect()
     gc.freeze()
     base.send(HELLO, 0, size)

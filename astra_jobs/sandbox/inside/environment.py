@@ -10,14 +10,16 @@ import os
 import resource
 import signal
 import socket
+import sys
 from types import CodeType
 from typing import TYPE_CHECKING
 
 from astra_jobs.sandbox.inside import limits, scatter, session
-from astra_jobs.sandbox.inside.encode import describe
+from astra_jobs.sandbox.inside.faults import describe
 from astra_jobs.sandbox.inside.forker import Forker
 from astra_jobs.sandbox.inside.frames import HELLO
 from astra_jobs.sandbox.inside.identity import GETRUSAGE
+from astra_jobs.sandbox.inside.source import MAIN, code_of, module_of
 
 if TYPE_CHECKING:
     from astra_jobs.sandbox.inside.base import Base
@@ -32,7 +34,7 @@ FALLBACK_BYTES = 4 << 20
 class EnvironmentZygote(Forker):
     """Forks sessions; a child gets its socket."""
 
-    def __init__(self, control: socket.socket, base: "Base", digest: str, codes: dict[str, CodeType | bytes]) -> None:
+    def __init__(self, control: socket.socket, base: "Base", digest: str, codes: session.Codes) -> None:
         super().__init__(control)
         self.base = base
         self.digest = digest
@@ -52,7 +54,7 @@ class EnvironmentZygote(Forker):
 def compiled(name: str, source: str) -> CodeType | bytes:
     """Return a tool's code, or what is wrong with its source as a session tells it."""
     try:
-        return compile(source, f"<{name}>", "exec", dont_inherit=True)
+        return code_of(name, source)
     except (Exception, RecursionError) as error:  # noqa: BLE001 - whatever the compiler says of untrusted text
         return describe(error)
 
@@ -69,10 +71,12 @@ def main(control: int, tools: int, base: "Base") -> None:
     with os.fdopen(tools, "rb") as file:
         loaded = json.load(file)
     signal.setitimer(signal.ITIMER_PROF, COMPILE_SECONDS)
-    codes = {name: compiled(name, source) for name, source in loaded["tools"].items()}
+    codes = {name: (compiled(name, source), module_of(name, source)) for name, source in loaded["tools"].items()}
+    base.library.load(code for code, _ in codes.values() if isinstance(code, CodeType))
     signal.setitimer(signal.ITIMER_PROF, 0)
     zygote = EnvironmentZygote(socket.socket(fileno=control), base, loaded["digest"], codes)
     del loaded
+    sys.modules[MAIN] = next((module for _, module in codes.values()), sys.modules[MAIN])
     scatter.scatter(base.settings["scatter"])
     gc.collect()
     gc.freeze()

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from astra_jobs.sandbox.inside import session
-from astra_jobs.sandbox.inside.clock import Chance
+from astra_jobs.sandbox.inside.clock import Chance, Clock
+from astra_jobs.sandbox.inside.source import code_of, module_of
 
 TIMES = 32
 """Calls until the interpreter has settled on how to run the code: it counts some of them first."""
@@ -18,13 +19,15 @@ _SOURCE = "def echo(x, y=None):\n    return {'x': x, 'y': y}\n"
 _ARGUMENTS = {"x": 1, "y": [2.5, "text", None, True, {"z": [-1]}]}
 
 
-def rehearse(settings: Mapping[str, Any], chance: Chance) -> None:
-    """Take the terminal from tools, key chance, and load and run a tool as sessions do."""
+def rehearse(settings: Mapping[str, Any], chance: Chance, clock: Clock) -> None:
+    """Take the terminal from tools, key chance, set the clock, and load and run a tool as sessions do."""
     session.quiet()
-    tools = session.Tools(settings, {"echo": compile(_SOURCE, "<rehearsal>", "exec")})
+    tools = session.Tools(settings, {"echo": (code_of("echo", _SOURCE), module_of("echo", _SOURCE))})
     body = json.dumps(["echo", _ARGUMENTS])
     for number in range(TIMES):
         chance.key(f"rehearsal/{number}")
+        clock.start()
+        clock.between_calls()
         (tool, arguments), _ = session.SCAN(body, 0)
         tools.run(tool, arguments)
         tools.functions.clear()

@@ -5,18 +5,22 @@ signal is left at its default action, so that the kernel ends the process and no
 that disarms it meets the supervisor's watchdog.
 """
 
+import io
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from types import CodeType
+from types import CodeType, CoroutineType, ModuleType
 from typing import Any
 
+from astra_jobs.sandbox.inside import waits
 from astra_jobs.sandbox.inside.clock import CPU, Clock
-from astra_jobs.sandbox.inside.encode import Unfit, check, describe, encode
+from astra_jobs.sandbox.inside.encode import encode, fitted
+from astra_jobs.sandbox.inside.faults import describe
 from astra_jobs.sandbox.inside.frames import LIMIT_MEMORY, LIMIT_OUTPUT, OK, REPLY, REQUEST, TOOL_ERROR
 from astra_jobs.sandbox.inside.garbage import Garbage
+from astra_jobs.sandbox.inside.source import MAIN, file_of, function_of
 
 SOCKET = 3
 RECURSION = 1000
@@ -25,71 +29,93 @@ _CHUNK = 1 << 16
 SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 Answer = tuple[int, bytes]
+Codes = Mapping[str, tuple[CodeType | bytes, ModuleType]]
+"""Tool → its code, or what the compiler said, and its module, in which nothing has run."""
 
 
-class Nowhere:
+class _Nothing(io.RawIOBase):
+    """What is below ``Nowhere``."""
+
+    def write(self, data: Any) -> int:
+        """Pretend to have written."""
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """Have nothing to read."""
+        return b""
+
+
+class Nowhere(io.TextIOBase):
     """What tools print to: takes everything, keeps nothing."""
 
     encoding = "utf-8"
     errors = "replace"
+    buffer = _Nothing()
 
     def write(self, text: str) -> int:
         """Pretend to have written."""
         return len(text)
 
-    def read(self, size: int = -1) -> str:
+    def read(self, size: int | None = -1) -> str:
         """Have nothing to read."""
         return ""
 
-    readline = read
+    readline = read  # type: ignore[assignment]
 
-    def flush(self) -> None:
-        """Do nothing."""
+    def writable(self) -> bool:
+        """Take text."""
+        return True
 
-    def isatty(self) -> bool:
-        """Be no terminal."""
-        return False
+    readable = writable
+
+    def reconfigure(self, **_: Any) -> None:
+        """Stay as it is."""
 
 
 class Tools:
     """The loaded tools of one environment; each has a module namespace of its own."""
 
-    def __init__(self, settings: Mapping[str, Any], codes: dict[str, CodeType | bytes]) -> None:
+    def __init__(self, settings: Mapping[str, Any], codes: Codes) -> None:
         walls = settings["walls"]
         self.output: int = settings["output"] if walls["output"] else 1 << 25
         self.exact: bool = walls["encoder"]
         self.codes = codes
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.current = next((module for _, module in codes.values()), None)
+        """Whose module is ``__main__``; a zygote puts the first tool's there."""
 
     def function(self, name: str) -> Callable[..., Any]:
         """Load a tool at its first call."""
-        code = self.codes[name]
+        code, module = self.codes[name]
         if isinstance(code, bytes):
             raise Uncompiled(code)
-        namespace: dict[str, Any] = {"__name__": f"tool_{name}", "__builtins__": __builtins__}
-        exec(code, namespace)  # noqa: S102 - running tool code is what a session is for
-        found = namespace.get(name)
-        if not callable(found):
-            raise Unfit(f"the code defines no function {name}")
+        self.enter(module)
+        exec(code, module.__dict__)  # noqa: S102 - running tool code is what a session is for
+        found: Any = function_of(module, name)
         self.functions[name] = found
         return found  # type: ignore[no-any-return]
+
+    def enter(self, module: ModuleType) -> None:
+        """Let a tool's module be the one where its classes say that they are from."""
+        if module is not self.current:
+            sys.modules[MAIN] = self.current = module
 
     def run(self, name: str, arguments: dict[str, Any]) -> Answer:
         """Run one call; return its outcome with the value's JSON text, or with an error message."""
         try:
-            value = (self.functions.get(name) or self.function(name))(**arguments)
-            if self.exact:
-                check(value)
-                text = encode(value)
-            else:
-                text = json.dumps(value)
+            function = self.functions.get(name) or self.function(name)
+            self.enter(self.codes[name][1])
+            value = function(**arguments)
+            if type(value) is CoroutineType:
+                value = waits.completed(value)
+            text = encode(fitted(value)) if self.exact else json.dumps(value)
             body = text.encode()
         except MemoryError:
             return LIMIT_MEMORY, b"out of memory"
         except Uncompiled as error:
             return TOOL_ERROR, error.said
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result, SystemExit included
-            return TOOL_ERROR, describe(error)
+            return TOOL_ERROR, describe(error, file_of(name))
         if len(text) > self.output:
             return LIMIT_OUTPUT, f"the result is longer than {self.output} characters".encode()
         return OK, body
@@ -136,13 +162,14 @@ def quiet() -> None:
     sys.stdin = sys.stdout = sys.stderr = sys.__stdin__ = sys.__stdout__ = sys.__stderr__ = nowhere  # type: ignore[misc]
 
 
-def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock: Clock) -> None:
+def main(settings: Mapping[str, Any], codes: Codes, clock: Clock) -> None:
     """Serve one session on its socket; the base zygote has been made quiet."""
     tools = Tools(settings, codes)
     before, timer, garbage = _before(settings["walls"]), signal.setitimer, Garbage()
     profile, seconds = signal.ITIMER_PROF, settings["seconds"] if settings["walls"]["cpu"] else 0.0
     scan, cpu, head, unpack = SCAN, CPU, REQUEST.size, REQUEST.unpack_from
     buffer, calls = b"", 0
+    clock.start()
     settings["filter"].install()
     spent = cpu()
     while True:
@@ -154,7 +181,8 @@ def main(settings: Mapping[str, Any], codes: dict[str, CodeType | bytes], clock:
             buffer = _rest(buffer, end)
         (tool, arguments), _ = scan(str(buffer[head:end], "utf-8"), 0)
         buffer = buffer[end:]
-        clock.at_call(calls)
+        if calls:
+            clock.between_calls()
         calls += 1
         for put, value in before:
             put(value)

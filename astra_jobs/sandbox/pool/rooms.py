@@ -8,6 +8,7 @@ running, since it takes no CPU from anybody; its process does count, and of proc
 import asyncio
 import itertools
 from collections import OrderedDict
+from importlib.resources import files
 from typing import Any, Protocol
 
 from astra_jobs.sandbox.inside.frames import EXITED, KILL, STARTED
@@ -88,6 +89,7 @@ class Rooms:
             "epoch": self.settings.epoch,
             "scatter": self.settings.scatter,
             "walls": self.settings.walls._asdict(),
+            "zones": str(files("tzdata") / "zoneinfo"),
         }
 
     def _base_event(self, operation: bytes, number: int, value: int) -> None:

@@ -5,6 +5,11 @@ from tests.attacks.proofs import longer, returned
 from tests.attacks.walls import ENCODER, OUTPUT, RECURSION
 
 LONG = {"proof": longer(2_000_000), "outcomes": "limit_output", "limits": {"memory_mib": 1024}}
+LIES = {
+    "why": "json reads the class below as well",
+    "proof": lambda event: "forged" in event.last.text or "}" in event.last.text.strip("{}"),
+    "outcomes": "ok tool_error",
+}
 ODD = {"proof": lambda event: event.last.outcome == "ok", "outcomes": "tool_error"}
 
 
@@ -64,10 +69,22 @@ def infinity(**a):
     return {"x": [float("-inf")]}
 
 
-@attack("output", ENCODER, **ODD)
-def keys_that_are_not_text(**a):
-    """Return keys that JSON would turn into text."""
-    return {1: 1, None: 2, 0.5: 3}
+@attack("output", ENCODER, proof=returned(True), outcomes="ok tool_error", calls=2)
+def code_that_runs_while_it_is_written(**a):
+    """Return a dict whose methods are the tool's, and tell in the next call whether one of them ran after the call."""
+    import sys
+
+    seen = sys.__dict__.setdefault("seen_by_writer", [])
+    if seen:
+        return "ran" in seen
+
+    class Mapping(dict):
+        def items(self):
+            seen.append("ran")
+            return dict.items(self)
+
+    seen.append("returned")
+    return Mapping(x=1)
 
 
 @attack("output", ENCODER, **ODD)
@@ -79,7 +96,7 @@ def deep_nesting(**a):
     return value
 
 
-@attack("output", ENCODER, **ODD)
+@attack("output", **LIES)
 def text_that_lies(**a):
     """Return a text that is another class."""
 
@@ -87,14 +104,14 @@ def text_that_lies(**a):
         __slots__ = ()
 
         def __str__(self):
-            return "}"
+            return "}forged"
 
         __repr__ = __str__
 
     return Text("plain")
 
 
-@attack("output", ENCODER, **ODD)
+@attack("output", **LIES)
 def number_that_lies(**a):
     """Return a number whose text is its own."""
 
@@ -107,7 +124,7 @@ def number_that_lies(**a):
     return {"number": Number(7)}
 
 
-@attack("output", ENCODER, **ODD)
+@attack("output", ENCODER, proof=returned({"forged": 1}), outcomes="ok tool_error")
 def mapping_that_lies(**a):
     """Return a dict that shows other items than it holds."""
 
@@ -127,7 +144,7 @@ def mapping_that_lies(**a):
     return Mapping(honest=1)
 
 
-@attack("output", ENCODER, **ODD)
+@attack("output", **LIES)
 def list_that_lies(**a):
     """Return a list that shows other items than it holds."""
 
@@ -141,16 +158,16 @@ def list_that_lies(**a):
     return Items([1])
 
 
-@attack("output", ENCODER, **ODD)
+@attack("output", **LIES)
 def class_that_lies(**a):
     """Return an object that says it is a dict."""
 
     class Liar(dict):
         @property
         def __class__(self):
-            return dict
+            return list
 
-    return Liar(x=1)
+    return Liar(x={"forged": 1}.get("y", 1))
 
 
 @attack("output", ENCODER, **ODD)

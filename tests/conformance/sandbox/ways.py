@@ -56,4 +56,4 @@ async def once(sandbox: Any, code: str, arguments: dict[str, Any] | None = None,
 ECHO = tool("echo", "def echo(x):\n    return {'x': x}\n", TEXT)
 COUNT = tool("count", "N = [0]\ndef count():\n    N[0] += 1\n    return N[0]\n")
 SPIN = tool("spin", "def spin():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n")
-NAP = tool("nap", "import select\ndef nap():\n    select.select([], [], [], 600)\n")
+NAP = tool("nap", "import select\ndef nap():\n    select.select([], [], [])\n")

@@ -6,13 +6,13 @@ import sys
 CODE = """
 import os, random, sys, uuid
 from astra_jobs.sandbox.inside import rehearsal, session
-from astra_jobs.sandbox.inside.clock import Chance
+from astra_jobs.sandbox.inside.clock import Chance, Clock
 from astra_jobs.sandbox.pool.settings import Walls
 settings = {"walls": dict.fromkeys(Walls._fields, True), "output": 1 << 20}
 before, chance = set(vars(session)), Chance()
 chance.install()
 if sys.argv[1] == "rehearsed":
-    rehearsal.rehearse(settings, chance)
+    rehearsal.rehearse(settings, chance, Clock(0.0))
     assert type(sys.stdout) is session.Nowhere
 chance.key(sys.argv[2])
 assert set(vars(session)) == before

@@ -31,8 +31,8 @@ DEEDS = {
     "burns": "while True: pass",
     "ends": "os._exit(0)",
     "crashes": "os.abort()",
-    "closes its socket": "os.close(3); select.select([], [], [], 600)",
-    "talks": "os.write(3, b'\\1' * 64); select.select([], [], [], 600)",
+    "closes its socket": "os.close(3); select.select([], [], [])",
+    "talks": "os.write(3, b'\\1' * 64); select.select([], [], [])",
 }
 """What it does when nobody asks anything of it; replayed calls and the one behind them come at once, so those are answered."""
 

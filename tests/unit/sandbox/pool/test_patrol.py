@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astra_jobs.sandbox.inside.encode import Unfit, check, encode
+from astra_jobs.sandbox.inside.encode import Unfit, encode, fitted
 from astra_jobs.sandbox.pool import Engine, Walls, process_sandbox
 from astra_jobs.sandbox.pool.records import is_json
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits
@@ -114,10 +114,9 @@ anything = st.recursive(
 @given(anything)
 def test_whatever_the_encoder_writes_is_json(value: object) -> None:
     try:
-        check(value)
+        text = encode(fitted(value))
     except Unfit:
         return
-    text = encode(value)
     assert is_json(text)
     assert CallResult("ok", text=text).value == value == json.loads(text)
 

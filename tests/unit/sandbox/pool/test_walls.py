@@ -73,7 +73,7 @@ def test_the_proof_names_every_wall_that_has_a_probe() -> None:
 
 @needs_users
 def test_sessions_have_users_of_their_own_and_no_rights() -> None:
-    nap = ToolCode(name="nap", parameters=SCHEMA, code="import select\ndef nap():\n    select.select([], [], [], 600)\n")
+    nap = ToolCode(name="nap", parameters=SCHEMA, code="import select\ndef nap():\n    select.select([], [], [])\n")
 
     async def body() -> None:
         async with process_sandbox(LIMITS) as engine:
