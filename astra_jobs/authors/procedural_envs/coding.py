@@ -145,12 +145,12 @@ def _unstable(clean: str, tool: WorldTool, key: str, plan: Plan) -> str:
 def _forbidden(clean: str, tool: WorldTool, key: str, plan: Plan) -> str:
     return plan.rng().choice(
         (
-            "import os\n" + clean,
+            "import subprocess\n" + clean,
             "from urllib import request\n" + clean,
             _body(clean, before="    eval('1')\n"),
             _body(clean, before="    open('/etc/hostname')\n"),
             _body(clean, before="    ().__class__.__base__.__subclasses__()\n"),
-            _body(clean, before="    print('{0.__class__}'.format(1))\n"),
+            _body(clean, before="    print('{0.__globals__}'.format(print))\n"),
         )
     )
 
