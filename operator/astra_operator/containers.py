@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 def own_state(status: Object) -> dict[str, Any]:
     """Return the state of the pod's own container, empty while the node has told none."""
-    found = next((item for item in status.get("containerStatuses") or [] if item.get("name") in CONTAINERS), {})
+    found: Object = next((item for item in status.get("containerStatuses") or [] if item.get("name") in CONTAINERS), {})
     state: dict[str, Any] = found.get("state") or {}
     return state
 
@@ -37,7 +37,7 @@ def own_state(status: Object) -> dict[str, Any]:
 def ended_of(pod: Object) -> Ended | None:
     """Return the end that counts: of the pod's own container, else of an init container that failed, for then ours never runs."""
     status = pod.get("status", {})
-    own = next((item for item in status.get("containerStatuses") or [] if item.get("name") in CONTAINERS), {})
+    own: Object = next((item for item in status.get("containerStatuses") or [] if item.get("name") in CONTAINERS), {})
     if ended := (own.get("state") or {}).get("terminated"):
         return Ended(own["name"], ended, own=True)
     if status.get("phase") != "Failed":

@@ -163,7 +163,7 @@ def node_is_silent(status: Object) -> bool:
     """Tell if a pod's node does not answer: then its controller takes the pod's readiness back, and nothing of its containers'."""
     if status.get("phase") == "Unknown":
         return True
-    ready = next((item for item in status.get("conditions", []) if item.get("type") == "Ready"), {})
+    ready: Object = next((item for item in status.get("conditions", []) if item.get("type") == "Ready"), {})
     taken = ready.get("status") == "False" and ready.get("reason") != "ReadinessGatesNotReady"
     return status.get("phase") == "Running" and taken and has_condition(status, "ContainersReady", "True")
 

@@ -7,13 +7,11 @@ exists is changed, and a Deployment of another size, by server-side apply, bound
 
 import base64
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from kubernetes.client import ApiClient
 from pydantic import ValidationError
@@ -30,27 +28,16 @@ from astra_operator.clusters.kubernetes_errors import Answer, failure
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
 from astra_operator.clusters.kubernetes_served import Served
+from astra_operator.clusters.kubernetes_team import TeamReader
 from astra_operator.clusters.kubernetes_troubles import Troubles
 from astra_operator.clusters.taken import taken
 from astra_operator.desired.naming import LABEL_UID, MANAGER
 from astra_operator.desired.pod import PROGRESS_PORT
-from astra_operator.settings import TEAM_CONFIG
 
 _PAGE = 500
-_TEAM_TRUSTED = 60.0
-_TEAM_SECONDS = 10.0
 _LIST_PAUSES = (0.5, 1.0)
 _POD_BYTES, _POD_SECONDS = 16_384, 2.0
 _WRITER = {"fieldManager": MANAGER}
-
-
-class _Team(NamedTuple):
-    """A team's settings as they were last read, and until when they are not asked for again."""
-
-    until: float = 0.0
-    trusted: float = 0.0
-    data: Mapping[str, str] = MappingProxyType({})
-    error: ClusterError | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +55,7 @@ class KubernetesCluster:
         self.index = index
         self._hooks = hooks or ClusterHooks()
         self._calls = Calls(api, self._hooks.on_call)
-        self._teams: dict[str, _Team] = {}
-        self._team_locks: dict[str, threading.Lock] = {}
+        self._teams = TeamReader(self._calls)
         self._served = Served(self._calls)
         self._told = Troubles(self._calls)
         self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
@@ -236,25 +222,8 @@ class KubernetesCluster:
         return (self._ask(pod, "/stacks") or b"").decode(errors="replace")
 
     def team(self, namespace: str) -> dict[str, str]:
-        """See ``base.Cluster``; asked for every ten seconds at most, whoever needs it, and a minute old while there is no answer."""
-        with self._team_locks.setdefault(namespace, threading.Lock()):
-            known = self._teams.get(namespace, _Team())
-            if time.monotonic() >= known.until:
-                known = self._teams[namespace] = self._read_team(namespace, known)
-        if known.error is not None:
-            raise known.error.with_traceback(None)
-        return dict(known.data)
-
-    def _read_team(self, namespace: str, known: "_Team") -> "_Team":
-        resource = RESOURCE_OF["ConfigMap"]
-        until = time.monotonic() + _TEAM_SECONDS
-        try:
-            answer = self._calls.send(Call("get", resource.plural, resource.path(namespace, TEAM_CONFIG)))
-        except Unreachable as error:
-            return known._replace(until=until, error=None if time.monotonic() < known.trusted else error)
-        if not answer.good and answer.code != 404:
-            return _Team(until, error=failure(f"ConfigMap {namespace}/{TEAM_CONFIG}", answer))
-        return _Team(until, time.monotonic() + _TEAM_TRUSTED, answer.body.get("data") or {} if answer.good else {})
+        """See ``base.Cluster``."""
+        return self._teams.settings(namespace)
 
     def serves(self, api_version: str, kind: str) -> bool:
         """See ``base.Cluster``."""
