@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from astra_jobs.api.errors import BadInput
 from astra_jobs.sandbox.protocol import ToolCode
-from astra_jobs.schemas import Check, SchemaRefused, arguments_check, size_of
+from astra_jobs.schemas import Check, SchemaRefused, arguments_check, prepared, size_of
 
 INLINE = 1 << 14
 """Schemas of so many characters together are read at once, some 20 ms; more are read in a thread."""
@@ -25,6 +25,11 @@ async def checks_of(tools: Sequence[ToolCode]) -> dict[str, Check]:
     if sum(size_of(tool.parameters, INLINE) for tool in tools) <= INLINE:
         return _checks(tools)
     return await asyncio.to_thread(_checks, tools)
+
+
+def losses_of(tools: Sequence[ToolCode]) -> list[str]:
+    """Return what the schemas of accepted tools say that is not checked, one line each, naming the tool."""
+    return [f"{tool.name}: {loss}" for tool in tools for loss in prepared(tool.parameters).losses]
 
 
 def _checks(tools: Sequence[ToolCode]) -> dict[str, Check]:

@@ -14,7 +14,7 @@ from astra_jobs.schemas.core import Core
 from astra_jobs.schemas.errors import SchemaRefused, shown
 from astra_jobs.schemas.explain import OPTIONS_OF_ALL, Explainer
 from astra_jobs.schemas.listed import Listed
-from astra_jobs.schemas.measure import STEPS, Level, levels, steps
+from astra_jobs.schemas.measure import STEPS, Level, free_length, levels, steps
 from astra_jobs.schemas.patterns import translated
 from astra_jobs.schemas.plain import keys_fault, scalar_fault
 from astra_jobs.schemas.prepare import Prepared, prepared, prepared_value
@@ -48,7 +48,7 @@ class Check:
         """Return what is wrong with a value, naming the argument; None when it fits. ``length``: of its JSON text, if known."""
         try:
             if length is None or length > self._free:
-                fault = self._too_costly(value)
+                fault = self._too_costly(value, length)
                 if fault is not None:
                     return fault[:MESSAGE]
             if self._valid(value):
@@ -60,12 +60,16 @@ class Check:
             return (_not_plain(value) or f"arguments cannot be checked: {shown(str(error)) or 'nested too deeply'}")[:MESSAGE]
         return "arguments do not fit the schema"
 
-    def _too_costly(self, value: Any) -> str | None:
+    def _too_costly(self, value: Any, length: int | None) -> str | None:
+        cost = self._found.cost
+        self._free = max(self._free, free_length(cost.most, cost.deepest))  # counted by level, more is free
+        if length is not None and length <= self._free:
+            return None
         found = levels(value)
-        deepest = self._found.cost.deepest
+        deepest = cost.deepest
         if deepest is not None and len(found) > deepest + 1:
             return f"argument {_largest(value, deep=True)}: nested deeper than {deepest} levels, the most that its schema can be checked at"
-        if (taken := steps(self._found.cost, found)) > STEPS:
+        if (taken := steps(cost, found)) > STEPS:
             return f"argument {_largest(value)}: too large to be checked by its schema ({taken} steps, at most {STEPS}); shorten it"
         return None
 

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 from astra_jobs.schemas.cost import BACKTRACKING, Cost, Weights
 
-STEPS = 2_000_000
-"""Most steps that judging one value may take: some 0.1 s on the event loop."""
+STEPS = 4_000_000
+"""Most steps that judging one value may take: some 0.1 s on the event loop, 0.4 s at worst."""
 _PER_CHARACTER = 4
 _PER_SQUARE = 16
 """A match that goes back may look at each pair of characters; so many pairs are a step."""

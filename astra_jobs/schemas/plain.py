@@ -1,6 +1,8 @@
 """What JSON data may be, before anything looks at it: finite, of whole characters, of bounded depth and size."""
 
+import json
 import math
+import re
 from typing import Any
 
 from astra_jobs.schemas.errors import SchemaRefused, pointer
@@ -9,6 +11,7 @@ DEPTH = 100
 """Deepest nesting of a schema, in brackets; records, the wire and the library read more."""
 SIZE = 1 << 18
 """Largest schema, in characters and in 16 for each value."""
+_LONG = re.compile(r"\d{300}")
 _GREATEST = 10**308
 """Integers beyond it are no double, and other programs read them as infinite."""
 Path = tuple[str | int, ...]
@@ -29,6 +32,25 @@ def check_plain(value: Any) -> None:
             raise SchemaRefused("SchemaInvalid", f"{pointer(path)}: {fault}")
         if container:
             waiting += [(item, (*path, key)) for key, item in (found.items() if isinstance(found, dict) else enumerate(found))]
+
+
+def plain_text(value: Any) -> str:
+    """Return the JSON text of a document; SchemaRefused, naming the place, unless it is plain JSON data within the bounds.
+
+    The encoder finds most of what is wrong; only what it cannot see, or may have seen, is looked for one by one.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        sound = (
+            len(text) <= SIZE // 16 and text.count("{") + text.count("[") <= DEPTH and not _LONG.search(text) and json.loads(text) == value
+        )
+    except (ValueError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        check_plain(value)
+        text = json.dumps(value, ensure_ascii=False)
+    return text
 
 
 def size_of(value: Any, enough: int) -> int:

@@ -20,7 +20,7 @@ from astra_jobs.schemas.errors import SchemaRefused, pointer, shown
 from astra_jobs.schemas.listed import Listed, listed_in
 from astra_jobs.schemas.measure import free_length
 from astra_jobs.schemas.patterns import weight
-from astra_jobs.schemas.plain import Path, check_plain
+from astra_jobs.schemas.plain import Path, plain_text
 
 _NARROWING = frozenset({"not", "if", "oneOf", "contains"})
 """Where one of these stands, a schema that allows more may refuse more."""
@@ -51,14 +51,12 @@ class Prepared:
 
 def prepared(schema: Any) -> Prepared:
     """Return the schema of a tool's arguments as it is kept; SchemaRefused when it is none. Cached, for tools share schemas."""
-    check_plain(schema)
-    return _prepared(json.dumps(schema), arguments=True)
+    return _prepared(plain_text(schema), arguments=True)
 
 
 def prepared_value(schema: Any) -> Prepared:
     """Return a schema of any value, as that of a result; SchemaRefused."""
-    check_plain(schema)
-    return _prepared(json.dumps(schema), arguments=False)
+    return _prepared(plain_text(schema), arguments=False)
 
 
 def listed(schema: dict[str, Any]) -> Listed:

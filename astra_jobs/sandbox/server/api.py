@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.errors import BadInput
+from astra_jobs.sandbox.arguments import losses_of
 from astra_jobs.sandbox.pool.errors import Overloaded, SessionConflict, UnknownEnvironment
 from astra_jobs.sandbox.protocol import ToolCode
 from astra_jobs.sandbox.server.calls import OVERLOADED, RETRY_MS, Batch, refuse_overloaded, retry_ms
@@ -219,7 +220,8 @@ class Api:
         except Overloaded as error:
             refuse_overloaded(exchange, retry_ms(error.retry_after), str(error))
         else:
-            self._reply(exchange, {"environment": digest})
+            losses = losses_of(bundle)
+            self._reply(exchange, {"environment": digest, "losses": losses} if losses else {"environment": digest})
 
     def tools(self, exchange: Exchange) -> None:
         """GET /v1/envs/{digest}/tools: names and schemas, without the code."""

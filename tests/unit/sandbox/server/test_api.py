@@ -181,6 +181,10 @@ def test_environments_are_what_their_digest_says_or_are_refused() -> None:
             for tools in ([TOOLS[0], TOOLS[0]], [{**TOOLS[0], "parameters": {"type": 7}}], [{**TOOLS[0], "parameters": {"type": "array"}}]):
                 status, told = await caller.asked("PUT", f"/v1/envs/{digest_of(tools)}", {"tools": tools})
                 assert (status, told["error"]) == (400, "bad_environment"), told
+            tools = [{**TOOLS[0], "parameters": {"$schema": "file:///etc/passwd"}}]
+            status, told = await caller.asked("PUT", f"/v1/envs/{digest_of(tools)}", {"tools": tools})
+            assert (status, len(told["losses"])) == (200, 1), told
+            assert told["losses"][0].startswith(f"{TOOLS[0]['name']}: $schema file:///etc/passwd left out"), told
             deep: Any = {"type": "object"}
             for _ in range(190):
                 deep = {"type": "object", "properties": {"a": deep}}
