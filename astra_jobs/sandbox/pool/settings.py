@@ -71,7 +71,7 @@ class Walls(NamedTuple):
     output: bool = True
     """``limits.output_chars``; off, only the supervisor's bound of 64 MiB a frame is left."""
     encoder: bool = True
-    """Results are exact JSON types of bounded depth; off, whatever ``json`` can encode passes."""
+    """Results are what ``json`` writes, of bounded depth, read by no method of the tool's; off, whatever ``json`` can encode passes."""
     recursion: bool = True
     """Recursion and integer-text limits are put back before every call."""
 
