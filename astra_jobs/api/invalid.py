@@ -12,7 +12,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 
+from astra_jobs.api.credentials import REMEDY, is_credential
+
 _SHOWN = 80
+_CONFIDENTIAL = ("command", "env", "headers")
+"""Fields whose values are never shown: what is written there by mistake may be a credential."""
 _MENDS = {
     "missing": "add the field",
     "int_type": "write a whole number",
@@ -24,6 +28,7 @@ _MENDS = {
     "dict_type": "write a mapping",
     "model_type": "write a mapping",
     "model_attributes_type": "write a mapping",
+    "credential": REMEDY,
 }
 
 
@@ -61,8 +66,22 @@ def explain_all(error: ValidationError, model: type[BaseModel]) -> list[Invalid]
 
 def _word(item: dict[str, Any], model: type[BaseModel]) -> Invalid:
     problem = "unknown field" if item["type"] == "extra_forbidden" else _one_line(item["msg"]).removeprefix("Value error, ")
-    value = "" if item["type"] == "missing" else _shown(item["input"])
+    value = "" if item["type"] == "missing" or _confidential(item) else _shown(item["input"])
     return Invalid(_dotted(item["loc"]), value, problem, _mend(item["type"], item["loc"], model), loc=item["loc"])
+
+
+def _confidential(item: dict[str, Any]) -> bool:
+    """Tell if the value found may be a credential: then it is in no message, whatever is wrong with it."""
+    named = {str(part): item["input"] for part in item["loc"][-1:]}
+    return item["type"] == "credential" or any(part in _CONFIDENTIAL for part in item["loc"]) or _holds_credential(named)
+
+
+def _holds_credential(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(
+            is_credential(f"{name}={inner}") if isinstance(inner, str) else _holds_credential(inner) for name, inner in value.items()
+        )
+    return any(map(_holds_credential, value)) if isinstance(value, list) else isinstance(value, str) and is_credential(value)
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

@@ -81,12 +81,20 @@ def _numbered(folders: Mapping[str, Path], prefix: str) -> list[Path]:
     return [found[index] for index in sorted(found)]
 
 
+def no_secret(name: str, key: str) -> str:
+    """Refuse: no secrets are mounted."""
+    raise BadInput(f"secrets/{name}/{key}", "SecretUnavailable", "no secrets are mounted here")
+
+
 @dataclass(frozen=True)
 class JobContext:
     """Every effect a job may have.
 
     ``rank`` and ``world`` tell a training job which of its processes this is; rank 0 alone writes ``out``, checkpoints and
-    progress. ``should_stop`` turns true when the pod is told to end: save a checkpoint and raise ``Preempted``.
+    progress. ``should_stop`` turns true when the pod is told to end: save a checkpoint and raise ``Preempted``. ``folder`` is where
+    commands that the spec names are started: the manifest's folder on a laptop, the pod's working folder in a cluster. ``secret``
+    returns the value under a name and key that the spec refers to, and raises BadInput where there is none. ``inherited`` is what
+    processes that the job starts for others get of its environment.
     """
 
     seed: int
@@ -99,6 +107,9 @@ class JobContext:
     rank: int = 0
     world: int = 1
     should_stop: Callable[[], bool] = lambda: False
+    folder: Path = Path()
+    secret: Callable[[str, str], str] = no_secret
+    inherited: Mapping[str, str] = field(default_factory=dict)
 
     def stream(self, *names: object) -> random.Random:
         """Return an independent random stream named by its purpose, equal on every machine and in every order."""

@@ -45,14 +45,23 @@ class WorldReference(Model):
     worlds: ProceduralWorlds
 
 
+class Program(Model):
+    """What serves tools, without its arguments: they stay in the spec, under the source of the server's name."""
+
+    name: str = Field(description="name of the program's file")
+    digest: str = Field(description="digest of program and arguments")
+
+
 class Server(Model):
     """Tools that belong together, and how to reach them."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str
     domain: str
     origin: Literal["Mcp", "Procedural"]
-    command: list[str] | None = Field(default=None, description="how to start it, for an MCP server")
+    program: Program | None = Field(
+        default=None, description="what serves it, for an MCP server; the source of its name says how to start it"
+    )
     world: WorldReference | None = Field(default=None, description="the world behind it, for a procedural server")
     tools: list[Tool]
     labels: Named[str] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from astra_jobs.api.credentials import outline
 from astra_jobs.report.figures import counted, number, short, size
 from astra_jobs.report.markup import Markup, tag
 from astra_jobs.report.parts import Column, fold, missing, section, table
@@ -22,7 +23,7 @@ def provenance(runs: Sequence[Run]) -> Markup:
 
 
 def _run(run: Run, made: dict[str, tuple[Run, Stage]]) -> Markup:
-    asked = json.dumps(run.body.get("spec", {}), indent=2, ensure_ascii=False)
+    asked = json.dumps(outline(run.body.get("spec", {})), indent=2, ensure_ascii=False)
     absent = [name for name in STAGES.get(run.kind, ()) if run.stage(name) is None]
     return tag(
         "article",

@@ -33,6 +33,12 @@ ASKED = {"inspect": inspect.run, "collect": collecting.run}
 RESULT = Path("result.json")
 PROGRESS = Path("progress.json")
 OUT = Path("out")
+SECRETS = "secrets"
+INHERITED = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "ASTRA_POD_UID")
+"""What tool servers get of the environment beside PATH, HOME and their like: nothing that may hold a credential.
+
+By the last one a laptop finds what a pod has left behind.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +103,9 @@ def _stage(given: list[str], environment: Mapping[str, str], steps: list[int], s
         rank=_number(environment, "RANK", 0),
         world=_number(environment, "WORLD_SIZE", 1),
         should_stop=should_stop,
+        commands=Path(environment.get("ASTRA_COMMANDS") or "."),
+        inherited={name: environment[name] for name in INHERITED if name in environment},
+        secrets=Path(environment.get("ASTRA_SECRETS") or SECRETS),
         steps=steps,
     )
     progress = FileProgress(PROGRESS.absolute())

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from astra_jobs.runtime import jobs
 from astra_jobs.runtime.checkpoints import StoreCheckpoints
 from astra_jobs.runtime.journal import StoreJournal
 from astra_jobs.runtime.progress import FileProgress
+from astra_jobs.runtime.secrets import Secrets
 from astra_jobs.runtime.shared import StoreShared, strings
 from astra_jobs.runtime.store import Draft, Store, open_store
 from astra_jobs.runtime.writer import State, state_of
@@ -25,13 +26,20 @@ from astra_jobs.runtime.writer import State, state_of
 
 @dataclass(frozen=True)
 class Process:
-    """What this process is told by its pod: which shard, which rank of how many, where to work, when to stop."""
+    """What this process is told by its pod: which shard, which rank of how many, where to work, when to stop.
+
+    ``commands`` is the folder in which commands of the spec start, ``inherited`` what they get of the environment, ``secrets`` the
+    folder that holds the secrets to which the spec refers.
+    """
 
     folder: Path
     shard: int = 0
     rank: int = 0
     world: int = 1
     should_stop: Callable[[], bool] = lambda: False
+    commands: Path = Path()
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    secrets: Path = Path("secrets")
     steps: list[int] = field(default_factory=list)
     """Steps of the checkpoints that this process found or committed, oldest first; read after a failure too."""
 
@@ -107,6 +115,9 @@ def _execute(request: StageRequest, process: Process, progress: FileProgress, sh
         rank=process.rank,
         world=process.world,
         should_stop=process.should_stop,
+        folder=process.commands.absolute(),
+        inherited=process.inherited,
+        secret=Secrets(process.secrets),
     )
     inputs = Inputs(
         folders=_fetch(shared.store, request.inputs, process.folder / "inputs"),

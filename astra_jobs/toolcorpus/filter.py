@@ -1,6 +1,6 @@
-"""The paper's filters over tool documents, in order: schema, description, tools of a server, duplicates (SPEC 1).
+"""The filters over tool documents, in order: reachable, schema, description, tools of a server, duplicates (SPEC 1).
 
-Tools fall to the first two, servers to the last two. Nothing leaves without a reason code, and no filter reads a label.
+Tools fall to schema and description, servers to the others. Nothing leaves without a reason code, and no filter reads a label.
 """
 
 from dataclasses import dataclass, field
@@ -29,12 +29,16 @@ class Sieve:
 
     def add(self, raw: RawServer) -> None:
         """Put one server through all filters."""
+        if not self._reached(raw):
+            return
         tools: list[Tool] = []
-        names = function_names(tool.name for tool in raw.tools)
+        taken: set[str] = set()
+        names = function_names(tool.name for tool in raw.tools if tool.fault is None)
         for tool in raw.tools:
-            document = self._tool(raw, tool, names.get(tool.name, ""), {known.name for known in tools})
+            document = self._tool(raw, tool, names.get(tool.name, ""), taken)
             if document is not None:
                 tools.append(document)
+                taken.add(document.name)
         enough = Verdict("toolsPerServer", "server", raw.name, *_too_few(len(tools), self.filters.min_tools_per_server))
         if not self.funnel.judge(enough, raw.labels):
             return
@@ -46,12 +50,17 @@ class Sieve:
                     name=raw.name,
                     domain=raw.domain,
                     origin=raw.origin,
-                    command=raw.command,
+                    program=raw.program,
                     world=raw.world,
                     tools=tools,
                     labels=raw.labels,
                 )
             )
+
+    def _reached(self, raw: RawServer) -> bool:
+        """Tell if a server could be read; one that could not is counted as dropped."""
+        why = ("Unreachable", raw.unreachable) if raw.unreachable else ()
+        return self.funnel.judge(Verdict("reachable", "server", raw.name, *why), raw.labels)
 
     def _tool(self, server: RawServer, tool: RawTool, function: str, taken: set[str]) -> Tool | None:
         """Return the tool's document under its ``function`` name if both filters of tools let it pass."""
@@ -64,13 +73,15 @@ class Sieve:
         return document if self.funnel.judge(Verdict("description", "tool", name, *vague), labels) else None
 
     def _converted(self, server: RawServer, tool: RawTool, function: str, taken: set[str]) -> tuple[Tool | None, tuple[str, ...]]:
+        if tool.fault is not None:
+            return None, tool.fault
         try:
             document, losses = normalise(server, tool, function)
         except CannotConvert as error:
             return None, (error.reason, str(error))
         if document.name in taken:
             return None, ("NameTaken", f"an earlier tool of the server is called {tool.name}")
-        self.losses += [f"{server.name}/{tool.name}: {loss}" for loss in losses]
+        self.losses += [f"{server.name}/{tool.name}: {loss}" for loss in (*tool.losses, *losses)]
         return document, ()
 
 

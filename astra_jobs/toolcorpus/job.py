@@ -15,15 +15,14 @@ from astra_jobs.records.funnel import StageReport
 from astra_jobs.records.lines import write_lines
 from astra_jobs.toolcorpus.filter import Sieve
 from astra_jobs.toolcorpus.raw import RawServer
-from astra_jobs.toolcorpus.sources.mcp import collect_mcp
+from astra_jobs.toolcorpus.sources.mcp import Surroundings, read, verdict
 from astra_jobs.toolcorpus.sources.procedural import collect_procedural
 
 
 def collect(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> Metrics:
-    """Run the stage; raises BadInput for a tool server that cannot be read and when no server is left."""
+    """Run the stage; raises BadInput for tool servers that cannot be read, if the spec says so, and when no server is left."""
     spec = ToolCorpusSpec.model_validate(request.spec)
     total = len(spec.sources) + 1
-    ctx.progress.update(0, total, "starting tool servers")
     servers = _gather(spec, ctx, total)
     sieve = Sieve(spec.filters)
     for server in servers:
@@ -40,12 +39,23 @@ def collect(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -
 def _gather(spec: ToolCorpusSpec, ctx: JobContext, total: int) -> list[RawServer]:
     """Return the servers of all sources in the spec's order; real ones are read first, side by side."""
     real = [(index, source.name, source.mcp) for index, source in enumerate(spec.sources) if source.mcp is not None]
-    found = {server.name: [server] for server in collect_mcp(real, ctx.scratch, ctx.should_stop)}
+
+    def say(done: int, line: str) -> None:
+        ctx.progress.update(done, total, line)
+
+    around = Surroundings(ctx.folder, ctx.should_stop, ctx.secret, ctx.inherited, say, _log)
+    servers = read(real, around)
+    verdict(real, servers, spec.unreachable)
+    found = {server.name: [server] for server in servers}
     for number, source in enumerate(_procedural(spec), start=len(real)):
         ctx.progress.update(number, total, f"generating {source.name}")
         assert source.procedural is not None, "chosen by that"
         found[source.name] = collect_procedural(source.name, source.procedural, spec.filters, ctx.stream)
     return [server for source in spec.sources for server in found[source.name]]
+
+
+def _log(line: str) -> None:
+    print(f"tool server {line}", flush=True)
 
 
 def _procedural(spec: ToolCorpusSpec) -> list[CorpusSource]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from astra_jobs.records.tool import WorldReference
+from astra_jobs.records.tool import Program, WorldReference
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,10 @@ class RawTool:
     returns: Any = None
     labels: dict[str, str] = field(default_factory=dict)
     """How it was made, a planted defect for example. Reports and tests read it, no filter does."""
+    fault: tuple[str, str] | None = None
+    """Why it is no tool at all: reason code and detail."""
+    losses: tuple[str, ...] = ()
+    """What was left out of its document, one sentence each."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class RawServer:
     source: str
     version: str
     licence: str
-    command: list[str] | None = None
+    program: Program | None = None
     world: WorldReference | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    unreachable: str = ""
+    """Why it could not be read; such a server has no tools."""

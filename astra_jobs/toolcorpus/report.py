@@ -8,8 +8,14 @@ from dataclasses import dataclass
 
 from astra_jobs.records.funnel import Dropped, FilterCount, Tally
 
-CATCHES = {"schema": "brokenSchema", "description": "vagueDescription", "toolsPerServer": "tooFewTools", "duplicates": "duplicate"}
-"""Filters in their order, and the planted defect that each must find."""
+CATCHES = {
+    "reachable": "",
+    "schema": "brokenSchema",
+    "description": "vagueDescription",
+    "toolsPerServer": "tooFewTools",
+    "duplicates": "duplicate",
+}
+"""Filters in their order, and the planted defect that each must find; nothing is planted for the first."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Funnel:
 
     def judge(self, verdict: Verdict, labels: dict[str, str]) -> bool:
         """Count a verdict; return True when the item passes."""
-        planted = labels.get("defect") == CATCHES[verdict.filter]
+        planted = labels.get("defect", "") == (CATCHES[verdict.filter] or None)
         self._tallies[verdict.filter].add(planted, verdict.reason, known=labels.get("origin") == "procedural")
         if not verdict.reason:
             return True

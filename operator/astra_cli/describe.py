@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from astra_cli.table import aligned
+from astra_jobs.api.credentials import outline
 from astra_operator.clusters.base import Object
 from astra_operator.clusters.local_files import read_json
 from astra_operator.crdgen.documents import to_yaml
@@ -21,7 +22,7 @@ def text_of(run: Object, state: Path) -> str:
         ("Created:", metadata["creationTimestamp"]),
         ("Generation:", f"{metadata['generation']} (seen: {status.get('observedGeneration', 0)})"),
     ]
-    parts = [aligned(head), *_status(status), "Spec:\n" + _indent(to_yaml(run["spec"]))]
+    parts = [aligned(head), *_status(status), "Spec:\n" + _indent(to_yaml(outline(run["spec"])))]
     pods = list(_pods(run, state))
     if pods:
         parts.append("Pods:\n" + _indent(aligned([("NAME", "PHASE", "EXIT", "ADDRESS"), *pods])))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import unquote, urlparse
 
-from astra_cli import laptop
+from astra_cli import laptop, secret_files
 from astra_cli.again import counted
 from astra_cli.manifests import BadManifests, Manifests, load
 from astra_cli.refusals import Places, line_for, refused, waits
@@ -120,6 +120,7 @@ def run(paths: list[Path], state: Path, screen: Screen, environment: dict[str, s
     """
     manifests = load(paths, read_runs(state))
     laptop.check(manifests)
+    secret_files.check(manifests, state)
     check_store(manifests, state)
     logging.getLogger("astra_operator").addHandler(_Said(screen.say))
     cluster = LocalCluster(state, environment, command=" ".join(["astra", *sys.argv[1:]]), say=screen.say)
@@ -148,7 +149,7 @@ def apply(cluster: LocalCluster, manifests: Manifests) -> list[RunKey]:
     for namespace in {key_of(run).namespace for run in manifests.runs}:
         if manifests.team is not None:
             cluster.put_team(namespace, manifests.team)
-    wanted = [key_of(cluster.put_run(run)) for run in manifests.runs]
+    wanted = [key_of(cluster.put_run(run, Path(manifests.places[key_of(run)][0]).parent)) for run in manifests.runs]
     by_key = {key_of(run): run for run in cluster.list_runs()}
     waiting = list(wanted)
     while waiting:

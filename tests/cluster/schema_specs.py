@@ -55,6 +55,7 @@ WORDS = (
         "jobs:1",
         "reg.example:5000/a/b@sha256:0",
     ),
+    *("API_TOKEN=abc", "--token", "--token=$TOKEN", "https://a:b@c/d", "sk-abc123", "Bearer abc", "https://a/b?key=c", "api-key: x"),
     *("a b", "a\nb", "a\n", "\0", "é", "", " ", "astra.dev/operator", "example.com/other", "sha256:"),
 )
 WRONG: tuple[Any, ...] = (
@@ -180,6 +181,8 @@ class _Maker:
         longest = node["maxLength"]
         if "pattern" in node:
             return self.rng.choice([word for word in WORDS if len(word) <= longest and matches(node["pattern"], word)])
+        if "not" in node:
+            return self.rng.choice([word for word in WORDS if len(word) <= longest and not re.search(node["not"]["pattern"], word)])
         some = self.rng.choice((string.printable, "é😀a\u2028", "\0\x1f\x7f\ufeff"))
         return "".join(self.rng.choice(some) for _ in range(self.rng.choice((0, 1, 20, longest))))
 

@@ -66,8 +66,8 @@ def dotted(path: Path) -> str:
 @pytest.mark.parametrize(("kind", "rule", "path"), PLACES, ids=lambda value: value.validator if isinstance(value, Rule) else str(value))
 def test_each_rule_refuses_its_example_in_one_line_that_names_the_field(wire: Wire, kind: Kind, rule: Rule, path: Path) -> None:
     base = put(SPECS[kind], ("pod", "stages", 0), {"stage": "merge"}) if "stages" in path else SPECS[kind]
-    if rule.model.__name__ == "CorpusSource":
-        base = {"sources": [{"name": "a"}]}
+    if rule.model.__name__ == "CorpusSource" or "mcp" in path:
+        base = {"sources": [{"name": "a", **({"mcp": {"command": ["a"]}} if "mcp" in path else {})}]}
     code, answer = wire.try_run(kind, body_of(kind, put(base, path, rule.rejects)))
     assert code == 422, answer
     field, message = said(answer)

@@ -84,13 +84,14 @@ def test_files_are_yaml_of_the_documents() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_schema_is_structural(kind: Kind) -> None:
-    forbidden = {"$ref", "$defs", "default", "anyOf", "oneOf", "allOf", "not", "nullable", "const", "title", "examples"}
+    forbidden = {"$ref", "$defs", "default", "anyOf", "oneOf", "allOf", "nullable", "const", "title", "examples"}
     for path, node in nodes(schema_of(kind)):
         if path.endswith((".resources.cpu", ".resources.memory", ".resources.ephemeralStorage")):
             assert node["x-kubernetes-preserve-unknown-fields"] is True, path
             assert "type" not in node, path
             continue
         assert not forbidden & set(node), path
+        assert set(node.get("not", {"pattern": ""})) == {"pattern"}, path
         assert not [key for key in node if key.startswith("x-") and not key.startswith("x-kubernetes-")], path
         assert node["type"] in ("object", "array", "string", "integer", "number", "boolean"), path
         assert "x-kubernetes-preserve-unknown-fields" not in node, path
@@ -233,6 +234,7 @@ MENDED: dict[str, list[tuple[str, Any]]] = {
     "Toleration_one_value": [("operator", "Equal"), ("value", None)],
     "Toleration_one_key": [("key", "a"), ("operator", "Exists")],
     "ClaimVolume": [("mountPath", "/astra2"), ("mountPath", "/data/astra")],
+    "SourceVariable": [("name", "MY_ASTRA_A"), ("name", "RANK")],
     "SecretVariable": [("name", "RANKS"), ("name", "MY_RANK")],
 }
 

@@ -12,7 +12,8 @@ from typing import Any
 from astra_jobs.api.base import digest_of
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.api.v1alpha1.corpus import CorpusFilters, ProceduralSource
-from astra_jobs.records.tool import WorldReference
+from astra_jobs.records.tool import Tool, WorldReference
+from astra_jobs.toolcorpus.document import planted, raw_tool
 from astra_jobs.toolcorpus.raw import RawServer, RawTool
 from astra_jobs.worlds.world import make_world
 
@@ -26,12 +27,12 @@ def collect_procedural(name: str, source: ProceduralSource, filters: CorpusFilte
     ``filters`` is what the planted defects must offend. World seeds are even; worlds that show the same tools as an
     earlier one are passed over, so that the only duplicates are planted ones.
     """
-    planted = _plan(source, stream("defects", name))
+    plan = _plan(source, stream("defects", name))
     servers = _worlds(name, source, 2 * stream("worlds", name).randrange(2**51))
-    for index, defect in planted.items():
+    for index, defect in plan.items():
         rng = stream("defect", name, index)
         if defect == "duplicate":
-            original = servers[rng.choice([earlier for earlier in range(index) if earlier not in planted])]
+            original = servers[rng.choice([earlier for earlier in range(index) if earlier not in plan])]
             servers[index] = replace(original, name=servers[index].name, labels={**original.labels, "defect": defect})
         else:
             servers[index] = _spoil(servers[index], defect, filters, rng)
@@ -70,7 +71,7 @@ def _server(name: str, seed: int, worlds: ProceduralWorlds) -> RawServer:
         name=name,
         origin="Procedural",
         domain=world.domain,
-        tools=[RawTool(tool.name, tool.description, tool.parameters, tool.returns) for tool in documents],
+        tools=[raw_tool(_document(tool), place) for place, tool in enumerate(documents)],
         source=documents[0].source,
         version=documents[0].version,
         licence=documents[0].licence,
@@ -85,25 +86,39 @@ def _spoil(server: RawServer, defect: str, filters: CorpusFilters, rng: random.R
         fewer = rng.sample(server.tools, min(len(server.tools), filters.min_tools_per_server - 1))
         return replace(server, tools=fewer, labels={**server.labels, "defect": defect})
     index = rng.randrange(len(server.tools))
-    tool = replace(server.tools[index], labels={"defect": defect})
+    tool = server.tools[index]
+    document = _document(tool)
     if defect == "vagueDescription":
         words = (tool.description or "").split()[: max(0, filters.min_description_words - 1)]
-        tool = replace(tool, description=rng.choice([None, "", " ".join(words)]))
+        document |= {"description": rng.choice([None, "", " ".join(words)])}
     else:
-        tool = replace(tool, parameters=rng.choice(_broken(tool.parameters)))
-    return replace(server, tools=[*server.tools[:index], tool, *server.tools[index + 1 :]])
+        document |= rng.choice(_broken(tool.parameters))
+    spoilt = planted(document, index, {"defect": defect})
+    return replace(server, tools=[*server.tools[:index], spoilt, *server.tools[index + 1 :]])
 
 
-def _broken(parameters: dict[str, Any]) -> Sequence[Any]:
-    """Return schemas that cannot be converted, one for each way that real servers get them wrong."""
+def _document(tool: RawTool | Tool) -> dict[str, Any]:
+    """Return a tool as an MCP server writes it."""
+    document = {"name": tool.name, "description": tool.description, "inputSchema": tool.parameters}
+    return document if tool.returns is None else document | {"outputSchema": tool.returns}
+
+
+def _broken(parameters: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Return what cannot be converted, as members of a document, one for each way that real servers get them wrong."""
     (argument,) = parameters["properties"]
-    return (
-        False,
-        "object",
-        [parameters],
-        {"type": "string"},
-        {**parameters, "properties": [argument]},
-        {**parameters, "properties": {argument: {"type": "str"}}},
-        {**parameters, "properties": {argument: {"$ref": "#/$defs/Missing"}}},
-        {**parameters, "required": argument},
-    )
+    return [
+        *({"inputSchema": schema} for schema in (False, "object", [parameters], {"type": "string"})),
+        {"inputSchema": {**parameters, "properties": [argument]}},
+        *({"inputSchema": {**parameters, "properties": {argument: inner}}} for inner in _BROKEN_ARGUMENTS),
+        {"inputSchema": {**parameters, "required": argument}},
+        {"description": ["a", "list"]},
+        {"description": "half a pair \ud83d"},
+    ]
+
+
+_BROKEN_ARGUMENTS: tuple[dict[str, Any], ...] = (
+    {"type": "str"},
+    {"$ref": "#/$defs/Missing"},
+    {"type": "number", "default": float("nan")},
+    {"type": "number", "maximum": float("inf")},
+)

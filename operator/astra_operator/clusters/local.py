@@ -178,9 +178,9 @@ class LocalCluster:
 
     # ---- what users do
 
-    def put_run(self, manifest: Object) -> Object:
-        """Create a run or change its spec, as ``kubectl apply`` does."""
-        return self.runs.put(manifest, self._stamp())
+    def put_run(self, manifest: Object, folder: Path | None = None) -> Object:
+        """Create a run or change its spec, as ``kubectl apply`` does; ``folder`` is where its commands are to start."""
+        return self.runs.put(manifest, self._stamp(), folder)
 
     def put_team(self, namespace: str, data: Mapping[str, str]) -> None:
         """Keep a team's settings."""
@@ -341,7 +341,7 @@ class LocalCluster:
         touched: set[str] = set()
         for pod in group.pods:
             address = pod["metadata"]["annotations"]["astra.dev/address"]
-            self.kubelet.start(pod, address, config)
+            self.kubelet.start(pod, address, config, self.runs.folder_of(self._run_uid(pod)))
             pod["status"] = self.kubelet.status(pod["metadata"]["uid"])
             self.objects.save(pod)
             touched |= self._run_uid(pod)

@@ -90,8 +90,11 @@ def _value(entry: Mapping[str, Any], pod: Object, address: str) -> str:
     raise CannotRun(f"env {entry['name']}: {entry['valueFrom']} cannot be resolved on this machine")
 
 
-def lay_out(pod: Object, root: Path, config: Mapping[str, Mapping[str, str]]) -> None:
-    """Make the pod's folders under ``root`` and write its ConfigMaps (``config``: name → file name → text) as files."""
+def lay_out(pod: Object, root: Path, config: Mapping[str, Mapping[str, str]], secrets: Path) -> None:
+    """Make the pod's folders under ``root`` and write its ConfigMaps (``config``: name → file name → text) as files.
+
+    Secrets are not copied: the job reads them where they are, under ``secrets``.
+    """
     box = container(pod)
     working = box.get("workingDir", "/")
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
@@ -99,11 +102,21 @@ def lay_out(pod: Object, root: Path, config: Mapping[str, Mapping[str, str]]) ->
     for mount in box.get("volumeMounts", []):
         volume = volumes[mount["name"]]
         folder = root / below(working, mount["mountPath"])
+        if "secret" in volume:
+            _check_secret(volume["secret"], secrets)
+            continue
         folder.mkdir(parents=True, exist_ok=True)
         if "configMap" in volume:
             _write_config(volume["configMap"], folder, config)
         elif "emptyDir" not in volume:
-            raise CannotRun(f"volume {mount['name']}: a local pod knows configMap and emptyDir only")
+            raise CannotRun(f"volume {mount['name']}: a local pod knows configMap, secret and emptyDir only")
+
+
+def _check_secret(source: Mapping[str, Any], secrets: Path) -> None:
+    for item in source.get("items", []):
+        path = secrets / source["secretName"] / item["key"]
+        if not path.is_file():
+            raise CannotRun(f"Secret {source['secretName']} has no key {item['key']}: there is no file {path}")
 
 
 def _write_config(source: Mapping[str, Any], folder: Path, config: Mapping[str, Mapping[str, str]]) -> None:

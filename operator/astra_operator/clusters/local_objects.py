@@ -8,7 +8,7 @@ a small patch of a run's spec that the holder picks up.
 import copy
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,12 @@ def complete_team(folder: Path, data: Mapping[str, str]) -> dict[str, str]:
     return {"isolation": "Process", **data, "storeUrl": url}
 
 
+def _placed(folder: Path | None) -> dict[str, str]:
+    return {"folder": str(folder.absolute())} if folder is not None else {}
+
+
 class Runs:
-    """Stored runs. Each file also keeps the spec that was applied last and the fields that commands have set over it."""
+    """Stored runs. Each file also keeps the spec that was applied last, what commands have set over it, and the manifest's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "runs"
@@ -71,7 +75,12 @@ class Runs:
         record = self._records.get(key)
         return record["run"] if record else None
 
-    def put(self, manifest: Object, now: str) -> Object:
+    def folder_of(self, uids: Container[str]) -> str:
+        """Return the folder of the manifest of the run that has one of these UIDs, '' when it is not known."""
+        found = (record for record in self._records.values() if record["run"]["metadata"]["uid"] in uids)
+        return next((record.get("folder", "") for record in found), "")
+
+    def put(self, manifest: Object, now: str, folder: Path | None = None) -> Object:
         """Create a run or change its spec as ``kubectl apply`` would: what a command set stays until the manifest changes it."""
         key = key_of(manifest)
         record = self._records.get(key)
@@ -79,13 +88,14 @@ class Runs:
             metadata = {"namespace": key.namespace, **manifest["metadata"]}
             metadata |= {"uid": str(uuid.uuid4()), "generation": 1, "creationTimestamp": now}
             run = {"apiVersion": API_VERSION, "kind": key.kind, "metadata": metadata, "spec": copy.deepcopy(manifest["spec"]), "status": {}}
-            record = {"run": run, "applied": copy.deepcopy(manifest["spec"]), "patches": {}}
+            record = {"run": run, "applied": copy.deepcopy(manifest["spec"]), "patches": {}, **_placed(folder)}
             self._records[key] = record
             self._save(key)
             return run
         before = record["applied"]
         record["patches"] = {name: value for name, value in record["patches"].items() if before.get(name) == manifest["spec"].get(name)}
         record["applied"] = copy.deepcopy(manifest["spec"])
+        record |= _placed(folder)
         self._respec(key)
         return self._run(key)
 

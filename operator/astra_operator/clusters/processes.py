@@ -92,10 +92,14 @@ def free_port() -> int:
 
 
 class Kubelet:
-    """Runs pods under ``folder``; ``environment`` is what the machine gives to every one of them."""
+    """Runs pods under ``folder``; ``environment`` is what the machine gives to every one of them.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    ``secrets`` is where Secrets are kept as files: NAME/KEY.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], secrets: Path | None = None) -> None:
         self.folder = folder
+        self.secrets = (secrets or folder.parent / "secrets").absolute()
         self.environment = environment
         self._own: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,8 +131,11 @@ class Kubelet:
         self.sweep(uid)
         return not any(True for _ in marked_processes(uid))
 
-    def start(self, pod: Object, address: str, config: Mapping[str, Mapping[str, str]]) -> None:
-        """Start a pod once; a pod that cannot run gets its reason into ``record.json`` instead."""
+    def start(self, pod: Object, address: str, config: Mapping[str, Mapping[str, str]], commands: str = "") -> None:
+        """Start a pod once; a pod that cannot run gets its reason into ``record.json`` instead.
+
+        ``commands`` is the folder in which commands that the run's spec names are started; '' leaves it to the pod.
+        """
         uid = pod["metadata"]["uid"]
         if self.started(uid):
             return
@@ -137,8 +144,9 @@ class Kubelet:
         home.mkdir()
         record = {"address": address, "startTime": format_time(datetime.now(UTC)), "name": pod["metadata"]["name"]}
         try:
-            launch = plan(pod, address, self.environment)
-            lay_out(pod, home / "root", config)
+            places = {"ASTRA_SECRETS": str(self.secrets), **({"ASTRA_COMMANDS": commands} if commands else {})}
+            launch = plan(pod, address, {**self.environment, **places})
+            lay_out(pod, home / "root", config, self.secrets)
         except CannotRun as error:
             write_json(home / "record.json", record | {"refused": str(error)})
             return

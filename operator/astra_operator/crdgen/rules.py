@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from astra_jobs.api.base import NAME_PATTERN
 from astra_jobs.api.v1alpha1.chains import ChainVerification, Walks
 from astra_jobs.api.v1alpha1.common import CommonSpec, LetteredMetadata, ProceduralWorlds
-from astra_jobs.api.v1alpha1.corpus import CorpusSource, ToolCorpusSpec
+from astra_jobs.api.v1alpha1.corpus import CorpusSource, McpSource, SourceVariable, ToolCorpusSpec
 from astra_jobs.api.v1alpha1.names import LETTER_FIRST, LONGEST_NAME
 from astra_jobs.api.v1alpha1.pod import RESERVED_PREFIXES, RESERVED_VARIABLES, ROOT, ClaimVolume, Pod, SecretVariable, Toleration
 from astra_jobs.api.v1alpha1.rl import RLRunSpec
@@ -47,7 +47,8 @@ class Rule:
 _OTHER = {"name": "a", "procedural": {"servers": 1}}
 _VOLUME = {"name": "a", "claimName": "a", "mountPath": "/a"}
 _VARIABLE = {"name": "A", "secret": "a", "key": "a"}
-_RESERVED = "|".join((*(f"{prefix}.*" for prefix in RESERVED_PREFIXES), *RESERVED_VARIABLES))
+_PREFIXED = "|".join(f"{prefix}.*" for prefix in RESERVED_PREFIXES)
+_RESERVED = "|".join((_PREFIXED, *RESERVED_VARIABLES))
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -56,6 +57,21 @@ RULES: tuple[Rule, ...] = (
         "set exactly one of mcp and procedural",
         {"name": "a"},
         cel="has(self.mcp) != has(self.procedural)",
+    ),
+    Rule(
+        McpSource,
+        "_variables_once",
+        "names in env must be unique",
+        {"command": ["a"], "env": [_VARIABLE, _VARIABLE]},
+        list_keys=("env", "name"),
+    ),
+    Rule(
+        SourceVariable,
+        "_free",
+        "name is set by the operator; choose another variable",
+        _VARIABLE | {"name": "ASTRA_A"},
+        cel=f'!self.name.matches("^({_PREFIXED})$")',
+        field="name",
     ),
     Rule(ToolCorpusSpec, "_unique_names", "names in sources must be unique", {"sources": [_OTHER, _OTHER]}, list_keys=("sources", "name")),
     Rule(Walks, "_ordered", "minLength must not exceed maxLength", {"minLength": 6}, cel="{minLength} <= {maxLength}", field="minLength"),

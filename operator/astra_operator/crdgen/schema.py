@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from astra_jobs.api.v1alpha1.quantities import CPU, MEMORY
 from astra_operator.crdgen.rules import list_keys_of, validations_of
 
-_KEPT = ("type", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf", "minItems", "maxItems")
+_KEPT = ("type", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf", "minItems", "maxItems", "not")
 _SOURCES = {"paper": "the paper's value", "ours": "our choice"}
 
 

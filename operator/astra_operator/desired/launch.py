@@ -10,7 +10,7 @@ from typing import Any
 
 from astra_jobs.api.artifact import Artifact
 from astra_jobs.api.request import Input, StageRequest
-from astra_operator.desired import launchers, naming
+from astra_operator.desired import launchers, naming, secrets
 from astra_operator.desired.pod import PodNeeds
 from astra_operator.desired.sandbox import PoolPlan, pool_objects, sandbox_service
 from astra_operator.frozen import Frozen, common_of, stage_digest
@@ -75,6 +75,7 @@ def launch_objects(run: RunName, frozen: Frozen, launch: LaunchPlan) -> tuple[Ob
         user=frozen.pod_user or "",
         group=frozen.pod_group or "",
         sandbox_key=naming.key_name(pool.name, run.uid) if pool else "",
+        secrets=secrets.named(frozen.kind, stage.name, launch.spec),
     )
     told = _request(run, frozen, launch).model_copy(update={"sandbox": sandbox_service(pool)} if pool else {})
     request = _config(name, labels, {"request.json": _text(told.to_dict())})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astra_jobs.api.v1alpha1.pod import ROOT, Pod
+from astra_operator.desired import secrets as named
 from astra_operator.desired.sandbox import KEY_FOLDER
 from astra_operator.desired.security import pod_security
 from astra_operator.desired.sizes import sized
@@ -17,7 +18,8 @@ class PodNeeds:
     """What differs between pods. ``container`` is fixed by the workload: a PyTorchJob demands the name pytorch.
 
     ``pod`` is what the run says about the stage's pods; ``image`` is the team's, which the run may replace. ``sandbox_key`` names the
-    Secret with which the stage's sandbox pool is asked; ``user`` and ``group`` are numbers as text, empty where the cluster assigns them.
+    Secret with which the stage's sandbox pool is asked, ``secrets`` the keys of those that the spec names for single processes;
+    ``user`` and ``group`` are numbers as text, empty where the cluster assigns them.
     """
 
     request: str
@@ -30,6 +32,7 @@ class PodNeeds:
     sandbox_key: str = ""
     user: str = ""
     group: str = ""
+    secrets: named.Keys = field(default_factory=dict)
 
 
 def pod_template(needs: PodNeeds) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _volumes(needs: PodNeeds) -> list[dict[str, Any]]:
         for item in needs.pod.volumes
     ]
     key = [{"name": "sandbox", "secret": {"secretName": needs.sandbox_key}}] if needs.sandbox_key else []
-    return own + claims + key
+    return own + claims + key + named.volumes(needs.secrets)
 
 
 def _claim(name: str) -> str:
@@ -92,6 +95,7 @@ def _container(needs: PodNeeds) -> dict[str, Any]:
             {"name": "in", "mountPath": f"{ROOT}/in", "readOnly": True},
             {"name": "out", "mountPath": f"{ROOT}/out"},
             *({"name": _claim(item.name), "mountPath": item.mount_path, "readOnly": item.read_only} for item in needs.pod.volumes),
+            *named.mounts(needs.secrets),
         ],
     }
     if needs.sandbox_key:

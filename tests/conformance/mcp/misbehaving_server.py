@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,13 +44,20 @@ def page(request: dict, how: str) -> None:
         answer(request, {"tools": "many"})
     elif how == "silent-list":
         time.sleep(3600)
+    elif how == "traceback":
+        raise KeyError("VAULT")
+    elif how == "unread":
+        while True:
+            say({"jsonrpc": "2.0", "id": "x" * 10_000, "method": "ping"})
     else:
         answer(request, {"tools": tools("a", "b", "c")})
 
 
 def main(how: str, note: str) -> None:
     with open(note, "w") as file:
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]) if how in ("child", "silent") else None
+        child = None
+        if how in ("child", "silent", "daemon", "stubborn"):
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=how == "daemon")
         file.write(json.dumps({"pids": [os.getpid(), *([child.pid] if child else [])], "environment": sorted(os.environ)}))
     begin(how)
     for line in sys.stdin:
@@ -58,7 +66,7 @@ def main(how: str, note: str) -> None:
             hello(request, "1999-01-01" if how == "old" else None)
         elif request.get("method") == "tools/list":
             page(request, how)
-    if how == "deaf":
+    if how in ("deaf", "stubborn"):
         time.sleep(3600)
 
 
@@ -66,13 +74,20 @@ def begin(how: str) -> None:
     """Do what goes wrong before the first request is read."""
     if how == "exits":
         sys.exit("no such vault\n")
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "closes":
+        os.close(1)
+        time.sleep(3600)
+    if how == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if how == "silent":
         time.sleep(3600)
     if how == "garbage":
         while True:
             print("<html>not a server</html>", flush=True)
     if how == "long-line":
-        print("x" * (17 * 2**20), flush=True)
+        print("x" * (33 * 2**20), flush=True)
     if how == "banner":
         print("Welcome!", flush=True)
 

@@ -46,7 +46,7 @@ def test_git_stays_and_the_small_ones_are_dropped_with_their_reason(tmp_path: Pa
     out = run(tmp_path / "a", [*REAL, WORLDS])
     servers = {server.name: server for server in read_lines(out / "servers.jsonl", Server)}
     git = servers["git"]
-    assert (git.origin, git.domain, git.command, len(git.tools)) == ("Mcp", "git", ["mcp-server-git"], 12)
+    assert (git.origin, git.domain, git.program and git.program.name, len(git.tools)) == ("Mcp", "git", "mcp-server-git", 12)
     assert {(tool.source, tool.licence) for tool in git.tools} == {("mcp:mcp-git", "MIT")}
     assert all(tool.version for tool in git.tools)
     assert len(servers) == 1 + 40 - 4
@@ -57,13 +57,14 @@ def test_git_stays_and_the_small_ones_are_dropped_with_their_reason(tmp_path: Pa
     }
     report = StageReport.model_validate_json((out / "report.json").read_bytes())
     assert {row.filter: row.dropped - row.planted for row in report.funnel} == {
+        "reachable": 0,
         "schema": 0,
         "description": 0,
         "toolsPerServer": 2,
         "duplicates": 0,
     }
     assert "time (TooFewTools: 2 sound tools, 3 needed)" in report.notes[0]
-    assert all(row.planted == row.planted_dropped == 2 and row.clean_dropped == 0 for row in report.funnel)
+    assert all(row.planted == row.planted_dropped == (row.filter != "reachable") * 2 and row.clean_dropped == 0 for row in report.funnel)
 
 
 def test_two_runs_over_real_servers_give_equal_bytes(tmp_path: Path) -> None:

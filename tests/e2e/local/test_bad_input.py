@@ -81,11 +81,11 @@ def test_what_the_files_show_starts_nothing(case: str, tmp_path: Path) -> None:
 
 
 FOUND_BY_THE_JOB = {
-    "no such program": (with_server("no-such-server"), "no program 'no-such-server' beside the interpreter or on PATH; install it or"),
-    "server that exits": (misbehaving("exits"), "exited with code 1 before it answered initialize; its stderr ends with 'no such vault'"),
-    "server that hangs": (misbehaving("silent", seconds=1), "no answer to initialize in 1 s; run the command by hand and mend it, or"),
+    "no such program": (with_server("no-such-server"), 'no program "no-such-server" beside the interpreter or on PATH; install it or'),
+    "server that exits": (misbehaving("exits"), 'exited with code 1 before it answered initialize; its stderr says "no such vault"'),
+    "server that hangs": (misbehaving("silent", seconds=1), "no answer to initialize in 1 s; run the command by hand and correct it, or"),
     "server that prints garbage": (misbehaving("garbage"), "prints something that is no MCP instead of an answer to initialize"),
-    "server without tools": (misbehaving("nothing"), "lists 0 tools; run the command by hand and mend it, or remove the source"),
+    "server without tools": (misbehaving("nothing"), "lists 0 tools; run the command by hand and correct it, or remove the source"),
 }
 
 
@@ -94,7 +94,8 @@ def test_what_a_job_finds_reads_the_same(case: str, tmp_path: Path) -> None:
     text, wanted = FOUND_BY_THE_JOB[case]
     project = Project(tmp_path, text)
     line = refusal(project)
-    assert line.startswith("pipeline.yaml:11: spec.sources[1].mcp.command: found [")
+    assert line.startswith("pipeline.yaml:11: spec.sources[1].mcp.command: found program ")
+    assert "note.json" not in line, "an argument of the command"
     assert wanted in line
     assert line.endswith("(ToolCorpus tools: ToolServerUnavailable)")
     assert artifacts(project) == []

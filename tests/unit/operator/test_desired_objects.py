@@ -136,6 +136,25 @@ def test_what_a_run_says_about_its_pods_is_in_each_of_them() -> None:
         assert spec["containers"][0]["env"][-1] == {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
 
 
+def test_secrets_of_sources_are_files_in_the_stage_that_reads_them_and_nowhere_else() -> None:
+    references = [("A", "crm", "user"), ("B", "crm", "token"), ("C", "git.team", "token")]
+    env = [{"name": name, "secret": secret, "key": key} for name, secret, key in references]
+    sources = [{"name": "one", "mcp": {"command": ["x"], "env": env[:2]}}, {"name": "two", "mcp": {"command": ["y"], "env": env[1:]}}]
+    run = manifest("ToolCorpus", pod=POD) | {"spec": {"sources": sources}}
+    built = preview(run | {"metadata": run["metadata"] | {"uid": "u-1", "namespace": "team"}}, SITE)
+    (pod,) = [template for item in built for template in templates(item)]
+    (box,) = pod["containers"]
+    assert pod["volumes"][-2:] == [
+        {"name": "secret-0", "secret": {"secretName": "crm", "items": [{"key": key, "path": key} for key in ("token", "user")]}},
+        {"name": "secret-1", "secret": {"secretName": "git.team", "items": [{"key": "token", "path": "token"}]}},
+    ]
+    assert [(mount["mountPath"], mount["readOnly"]) for mount in box["volumeMounts"][-2:]] == [
+        ("/astra/secrets/crm", True),
+        ("/astra/secrets/git.team", True),
+    ]
+    assert not [entry for entry in box["env"] if "secretKeyRef" in entry.get("valueFrom", {})], "not in the job's own environment"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_a_queue_every_workload_waits_for_kueue_and_no_pod_names_it(kind: Kind) -> None:
     free, queued = (

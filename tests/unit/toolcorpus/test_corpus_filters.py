@@ -44,6 +44,7 @@ def test_each_filter_drops_exactly_what_was_planted_for_it(filters: CorpusFilter
     sieve = sift(planted(filters=filters, entity_types=types, max_hops=2), filters)
     rows = {row.filter: row for row in sieve.funnel.counts()}
     assert set(rows) == set(CATCHES)
+    assert rows.pop("reachable").dropped == 0, "procedural servers are always there"
     for row in rows.values():
         assert row.planted == row.planted_dropped == row.dropped == 20, row
         assert row.clean_dropped == 0
@@ -58,6 +59,9 @@ def test_all_ways_of_spoiling_a_schema_and_a_description_are_caught() -> None:
     reasons = Counter(item.reason for item in sieve.funnel.dropped)
     assert set(reasons) == {
         "SchemaNotAnObject",
+        "BadDescription",
+        "BadText",
+        "NotFinite",
         "SchemaInvalid",
         "ReferenceUnresolved",
         "MissingDescription",

@@ -55,7 +55,8 @@ def test_the_artifact_reads_back_and_adds_up(tmp_path: Path) -> None:
     assert metrics["tools"] == sum(len(server.tools) for server in servers)
     assert metrics["duplicateClusters"] == len(clusters) > 0
     assert len({server.name for server in servers}) == len(servers)
-    assert {row.filter: row.dropped for row in report.funnel} == dict.fromkeys(["schema", "description", "toolsPerServer", "duplicates"], 5)
+    planted = dict.fromkeys(["schema", "description", "toolsPerServer", "duplicates"], 5)
+    assert {row.filter: row.dropped for row in report.funnel} == {"reachable": 0, **planted}
     assert all(tool.licence and tool.source == "procedural" for server in servers for tool in server.tools)
     assert all(server.labels == {"origin": "procedural"} for server in servers), "a planted tool is gone, and its label with it"
 
