@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.patience import patience
+
 CACHE = Path.home() / ".cache" / "astra"
 MISSING = "Debian's package {} could not be fetched: {}; on Debian: apt-get install {}"
 
@@ -26,7 +28,7 @@ def _fetch(package: str, name: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         for command in (["apt-get", "download", "-q", package], ["sh", "-c", f"dpkg-deb -x {package}_*.deb ."]):
             try:
-                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=patience(300))
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise NoPackage(MISSING.format(package, error, package)) from None
             if done.returncode:

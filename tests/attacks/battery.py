@@ -21,6 +21,7 @@ from tests.attacks.credulous import Credulous
 from tests.attacks.plain import Plain
 from tests.attacks.scene import Scene
 from tests.attacks.walls import CPU, FRAMES, NO_SWITCH, WALL
+from tests.patience import patience
 from tests.unit.sandbox.waiting import process_of
 
 ENDLESS = 10  # behind the limit of CPU time, work is longer by this factor, so that a machine that got faster does not end it in time
@@ -172,7 +173,7 @@ class Battery:
         started = time.monotonic()
         faults, event = [], None
         try:
-            event = await asyncio.wait_for(judge(made, attack, faults), 60)
+            event = await asyncio.wait_for(judge(made, attack, faults), patience())
         except Exception as error:  # noqa: BLE001 - an attack that breaks the harness is a finding as well
             faults.append(f"{type(error).__name__}: {error}")
         last = event.last if event is not None else None
@@ -205,7 +206,7 @@ class Battery:
 
     async def _fault_of_a_control(self, made: Ground, attack: Attack, faults: list[str]) -> Event:
         session, event, own = await self._run(made, attack, control=True)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience(PATIENCE)
         while not attack.proof(event) and time.monotonic() < deadline:
             event.harm |= self._harm(made, own)
             await asyncio.sleep(0.005)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.gvisor import NoGvisor, inside
+from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, LIMIT = 0.05, 1.5
@@ -38,7 +39,7 @@ def outcomes(parallel: int, state: Path | None) -> dict[str, int]:
         command = words if state is None else inside(words, state)
     except NoGvisor as error:
         pytest.fail(str(error), pytrace=False)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(300), check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -13,6 +13,7 @@ import pytest
 from astra_jobs.api.base import digest_of
 from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
 from tests.attacks.hostile import CLIENTS, SMUGGLERS, newcomer_waits
+from tests.patience import patience
 from tests.unit.sandbox.server.kit import KEY, Raw, Serving, call, real, run, serving
 
 ANY = {"type": "object", "additionalProperties": True}
@@ -89,7 +90,7 @@ BELIEVED = ("length before chunks", "chunks before length", "two lengths", "two 
 
 @pytest.mark.parametrize("name", BELIEVED)
 def test_a_hidden_request_is_run_by_who_believes_one_length(name: str) -> None:
-    with believing() as port, socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with believing() as port, socket.create_connection(("127.0.0.1", port), timeout=patience()) as client:
         client.sendall(SMUGGLERS[name])
         client.shutdown(socket.SHUT_WR)
         while client.recv(65536):

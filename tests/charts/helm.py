@@ -9,6 +9,7 @@ from typing import Any
 import yaml  # kubernetes brings it
 
 from tests.cluster.plane import tools
+from tests.patience import patience
 
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ def helm(*words: str, stdin: str | None = None, check: bool = True, cache: Path 
     """Run helm; with `check`, an AssertionError shows its words when it fails. `cache` is for what it finds out about a cluster."""
     environment = dict(os.environ) | ({"KUBECACHEDIR": str(cache)} if cache else {})
     command = [str(tools.program("helm")), *words]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience(300), env=environment)
     assert not check or done.returncode == 0, (
         f"helm {' '.join(words)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-2000:]}"
     )

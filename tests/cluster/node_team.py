@@ -14,6 +14,7 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.operator_team import IDENTITY, rights
 from tests.cluster.plane import tools
 from tests.cluster.plane.access import wait_for
+from tests.patience import patience
 
 Object = dict[str, Any]
 
@@ -125,6 +126,6 @@ class Watch:
     def stop(self) -> None:
         """End the watch; ``events`` is complete then."""
         self._process.terminate()
-        self._process.wait(timeout=10)
-        self._thread.join(timeout=10)
+        self._process.wait(timeout=patience())
+        self._thread.join(timeout=patience())
         self._process.stdout.close()

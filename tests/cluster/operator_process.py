@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.supervise import Program, Supervisor
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[2]
 # Everything is quicker than in production, so that tests need not wait; a test that measures sets its own.
@@ -134,5 +135,5 @@ class OperatorProcess:
         return int(found[-1]) if found else None
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port()}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port()}{path}", timeout=patience()) as answer:
             return answer.read().decode()

@@ -19,6 +19,7 @@ from astra_operator.desired.naming import LABEL_POOL
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_status import listening
 from tests.cluster.node_team import Team
+from tests.patience import patience
 
 Object = dict[str, Any]
 needs_rooms = pytest.mark.skipif(
@@ -118,7 +119,7 @@ def name_of(item: Object) -> str:
 
 def ask(address: str, method: str, path: str, key: str = "", body: Any = None) -> tuple[int, str]:
     """Ask a server; status 0 when it does not answer."""
-    connection = http.client.HTTPConnection(address, PORT, timeout=30)
+    connection = http.client.HTTPConnection(address, PORT, timeout=patience())
     try:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)

@@ -13,6 +13,7 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.plane import tools
 from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.releases import ChartTeam, Release
+from tests.patience import patience
 
 JOB = "tools-corpus-1-collect-0"
 CRD = "toolcorpora.astra.dev"
@@ -50,7 +51,7 @@ def test_the_crds_are_taken_over_upgraded_rolled_back_and_kept(plane: ControlPla
     after = definition(plane)
     assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
     assert team.run()["metadata"]["uid"] == uid
-    plane.kubectl("delete", "namespace", release.namespace, "--timeout=60s")
+    plane.kubectl("delete", "namespace", release.namespace, f"--timeout={patience():.0f}s")
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ def test_uninstalling_with_live_runs_deletes_none_and_no_namespace_hangs(
         team.settled()
         assert team.objects("jobs")[0]["metadata"]["uid"] == jobs[0]["metadata"]["uid"]
     release.helm("uninstall")
-    plane.kubectl("delete", "namespace", release.namespace, "--timeout=60s")
-    plane.kubectl("delete", "namespace", team.namespace, "--timeout=60s")
+    plane.kubectl("delete", "namespace", release.namespace, f"--timeout={patience():.0f}s")
+    plane.kubectl("delete", "namespace", team.namespace, f"--timeout={patience():.0f}s")
 
 
 def test_a_namespace_with_a_finalizer_does_hang(plane: ControlPlane) -> None:
@@ -133,7 +134,7 @@ def test_a_namespace_with_a_finalizer_does_hang(plane: ControlPlane) -> None:
     plane.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     assert plane.kubectl("delete", "namespace", namespace, "--timeout=3s", check=False).returncode != 0
     plane.kubectl("-n", namespace, "patch", "configmap", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    plane.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=60s")
+    plane.kubectl("wait", "--for=delete", f"namespace/{namespace}", f"--timeout={patience():.0f}s")
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -183,10 +184,10 @@ def test_its_pod_is_admitted_under_restricted_pod_security_and_can_be_drained(pl
     ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
     plane.kubectl("-n", namespace, "patch", pod, "--subresource=status", "--type=merge", "-p", json.dumps(ready))
     allowed = "jsonpath={.status.disruptionsAllowed}"
-    wanted = ["-n", namespace, "wait", f"--for={allowed}=1", f"pdb/{RELEASE}", "--timeout=60s"]
+    wanted = ["-n", namespace, "wait", f"--for={allowed}=1", f"pdb/{RELEASE}", f"--timeout={patience():.0f}s"]
     plane.kubectl(*wanted)
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.split("/")[1], "namespace": namespace}}
     plane.kubectl(
         "create", "--raw", f"/api/v1/namespaces/{namespace}/{pod.replace('pod/', 'pods/')}/eviction", "-f", "-", stdin=json.dumps(eviction)
     )
-    plane.kubectl("-n", namespace, "wait", "--for=delete", pod, "--timeout=60s")
+    plane.kubectl("-n", namespace, "wait", "--for=delete", pod, f"--timeout={patience():.0f}s")

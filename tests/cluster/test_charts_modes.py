@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.releases import ChartTeam, Release
+from tests.patience import patience
 
 QUICK_LOOKS = {"ASTRA_RESYNC_SECONDS": "5"}
 
@@ -89,7 +90,7 @@ def test_every_namespace_is_served_also_those_that_come_later(plane: ControlPlan
             team.wait("a namespace without runs is left", lambda: team.holder() == "")
             team.put("ToolCorpus", "again")
             team.done("again", "toolcorpus")
-            plane.kubectl("delete", "namespace", later.namespace, "--timeout=60s")
+            plane.kubectl("delete", "namespace", later.namespace, f"--timeout={patience():.0f}s")
             two_lists(team, operator)
             told = len(about(operator, later))
             two_lists(team, operator)

@@ -15,6 +15,7 @@ from tests.cluster.faults.gates import busiest, of_objects, of_the_rest
 from tests.cluster.faults.lives import CALM, FAULTS, OUTAGES, Life, lead_all
 from tests.cluster.operator_team import IDENTITY
 from tests.cluster.plane.plane import ControlPlane
+from tests.patience import patience
 
 MOST_REQUESTS = 10
 """That one object may get in a minute."""
@@ -87,7 +88,7 @@ def test_a_client_that_does_not_wait_is_found_by_the_count(plane: ControlPlane, 
     trust = ssl.create_default_context(cadata=plane.authority.pair.certificate.decode())
     url = f"{life.gate.server}/api/v1/namespaces/{life.team.namespace}/configmaps/astra-team"
     for _ in range(MOST_REQUESTS + 1):
-        with urllib.request.urlopen(url, context=trust, timeout=10) as answer:
+        with urllib.request.urlopen(url, context=trust, timeout=patience()) as answer:
             assert json.load(answer)["kind"] == "ConfigMap"
     count, what = busiest(of_objects(life.gate.requests()))
     assert count > MOST_REQUESTS

@@ -19,6 +19,7 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.plane import tools
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ControlPlane
+from tests.patience import patience
 
 RUNS = """
 apiVersion: astra.dev/v1alpha1
@@ -61,7 +62,9 @@ def namespace(node: NodeProcess, tmp_path_factory: pytest.TempPathFactory) -> It
     plane = node.plane
     with OperatorProcess(plane.kubeconfig, [name], tmp_path_factory.mktemp("operator")):
         plane.kubectl("-n", name, "apply", "-f", "-", stdin=RUNS)
-        plane.kubectl("-n", name, "wait", "--for=condition=Succeeded", "chainsynthesis/chains", "toolcorpus/tools", "--timeout=180s")
+        plane.kubectl(
+            "-n", name, "wait", "--for=condition=Succeeded", "chainsynthesis/chains", "toolcorpus/tools", f"--timeout={patience(180):.0f}s"
+        )
         yield name
         plane.kubectl("-n", name, "delete", "astra", "--all", "--wait=false")
         wait_for("no pod is left", lambda: not plane.kubectl("-n", name, "get", "pods", "-o", "name").stdout, 60)
@@ -87,7 +90,7 @@ def test_kubectl_finds_it_as_its_plugin(person: Person) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "KUBECONFIG": str(person.kubeconfig)}
     command = [kubectl, "astra", "status", "-n", person.namespace]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=patience(), check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert plain(done.stdout) == plain(person.does("status"))
 
@@ -124,8 +127,8 @@ def test_logs_of_an_attempt_whose_pods_are_gone_come_from_the_store(person: Pers
     uid = get("toolcorpus", "tools")["metadata"]["uid"]
     assert person.does("rerun", "ToolCorpus", "tools") == "ToolCorpus tools will be made anew\n"
     for run in ("toolcorpus/tools", "chainsynthesis/chains"):  # what is made from it is made anew too
-        plane.kubectl("-n", person.namespace, "wait", "--for=jsonpath={.status.attempt.number}=2", run, "--timeout=120s")
-        plane.kubectl("-n", person.namespace, "wait", "--for=condition=Succeeded", run, "--timeout=120s")
+        plane.kubectl("-n", person.namespace, "wait", "--for=jsonpath={.status.attempt.number}=2", run, f"--timeout={patience():.0f}s")
+        plane.kubectl("-n", person.namespace, "wait", "--for=condition=Succeeded", run, f"--timeout={patience():.0f}s")
     head, *lines = person.does("logs", "tools", "--attempt", "1").splitlines()
     assert re.fullmatch(r"==> stage collect, restart 0, pod 0, began \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ <==", head)
     assert lines == [line.split("] ", 1)[1] for line in before]

@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ControlPlane
+from tests.patience import patience
 
 
 class Box:
@@ -46,7 +47,7 @@ class Box:
 
     def ended(self, name: str, condition: str) -> None:
         """Wait for a Job's end."""
-        self.kubectl("wait", f"--for=condition={condition}", f"job/{name}", "--timeout=30s")
+        self.kubectl("wait", f"--for=condition={condition}", f"job/{name}", f"--timeout={patience():.0f}s")
 
     def gone(self, name: str) -> bool:
         """Tell if no pod of a Job is left."""
@@ -117,7 +118,7 @@ def test_a_pod_that_does_not_listen_is_killed_after_its_grace(box: Box) -> None:
     box.state("stubborn", "running")
     wait_for("it is ready", lambda: "ready" in box.kubectl("logs", "job/stubborn"))
     pid = box.node.job_process(box.pod("stubborn"))
-    box.kubectl("delete", "job", "stubborn", "--cascade=foreground", "--timeout=30s")
+    box.kubectl("delete", "job", "stubborn", "--cascade=foreground", f"--timeout={patience():.0f}s")
     assert pid not in box.node.processes()
 
 

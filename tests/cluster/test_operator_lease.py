@@ -1,7 +1,6 @@
 """Two operators on one namespace: only the holder of the Lease writes, and the other takes over when the holder dies, leaves or stalls."""
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,10 @@ USERS = ("operator-a", "operator-b")
 class Pair:
     """Two operators that the audit log tells apart; the first holds the Lease."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, lease: float = LEASE) -> None:
         self.team = OperatorTeam(plane, "pair")
         self.operators = {
-            user: OperatorProcess(self.team.other_identity(user), [self.team.namespace], folder, user, ASTRA_LEASE_SECONDS=str(LEASE))
+            user: OperatorProcess(self.team.other_identity(user), [self.team.namespace], folder, user, ASTRA_LEASE_SECONDS=str(lease))
             for user in USERS
         }
         self.start("operator-a")
@@ -35,12 +34,10 @@ class Pair:
         for operator in self.operators.values():
             operator.close()
 
-    def put(self, name: str) -> float:
-        """Apply a run and return the seconds until its Job was there."""
-        started = time.monotonic()
+    def put(self, name: str) -> None:
+        """Apply a run and wait for its Job."""
         self.team.put("ToolCorpus", name)
         self.team.wait_for_job(f"{name}-corpus-1-collect-0", 60)
-        return time.monotonic() - started
 
     def writers(self, since: int) -> set[str]:
         """Return who wrote anything but the Lease."""
@@ -57,28 +54,29 @@ def pair(plane: ControlPlane, tmp_path: Path) -> Iterator[Pair]:
         pair.close()
 
 
-def test_only_the_holder_writes_and_after_its_death_the_other_takes_over_within_the_lease(pair: Pair) -> None:
+def test_only_the_holder_writes_and_after_its_death_the_other_takes_over(pair: Pair) -> None:
     mark = pair.team.plane.audit_mark()
     pair.put("one")
     assert pair.writers(mark) == {"operator-a"}
     holder, mark = pair.team.holder(), pair.team.plane.audit_mark()
     pair.operators["operator-a"].kill()
-    seconds = pair.put("two")
-    assert seconds < LEASE + LEASE / 3 + 3, "the Lease's time, one renewal's, and a slow machine's"
+    pair.put("two")
     assert pair.team.holder() != holder
     assert pair.writers(mark) == {"operator-b"}
     assert pair.team.settled("one")["status"]["attempt"]["number"] == 1
 
 
-def test_after_an_orderly_end_the_other_takes_over_at_once(pair: Pair) -> None:
-    first = pair.operators["operator-a"]
-    assert first.stop() == 0
-    started = time.monotonic()
-    pair.team.wait("the other holds the Lease", pair.team.holder, LEASE)
-    assert time.monotonic() - started < LEASE / 3 + 1
-    mark = pair.team.plane.audit_mark()
-    pair.put("one")
-    assert pair.writers(mark) == {"operator-b"}
+def test_after_an_orderly_end_the_other_takes_over_without_waiting_for_the_lease_to_end(plane: ControlPlane, tmp_path: Path) -> None:
+    plane.require_own()
+    pair = Pair(plane, tmp_path, lease=86_400)
+    try:
+        assert pair.operators["operator-a"].stop() == 0
+        pair.team.wait("the other holds the Lease", pair.team.holder)
+        mark = pair.team.plane.audit_mark()
+        pair.put("one")
+        assert pair.writers(mark) == {"operator-b"}
+    finally:
+        pair.close()
 
 
 def test_a_holder_that_was_stopped_past_its_lease_writes_nothing_any_more(pair: Pair) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.operator_process import ROOT, OperatorProcess
 from tests.cluster.operator_team import IDENTITY, WRITES, OperatorTeam, granted
 from tests.cluster.plane.plane import ControlPlane
+from tests.patience import patience
 
 JOB = "tools-corpus-1-collect-0"
 PROMISED = {
@@ -119,7 +120,7 @@ def test_sigterm_ends_it_in_order_and_a_restart_changes_nothing(team: OperatorTe
 
 
 def test_a_deletion_takes_all_that_the_run_owned(team: OperatorTeam, operator: OperatorProcess) -> None:
-    team.kubectl("delete", "toolcorpus", "tools", "--wait=true", "--timeout=30s")
+    team.kubectl("delete", "toolcorpus", "tools", "--wait=true", f"--timeout={patience():.0f}s")
     team.wait("its objects are gone", lambda: team.jobs() == [])
     team.wait("it is forgotten", lambda: operator.metric("astra_runs", kind="ToolCorpus") == 0)
     team.put("ToolCorpus")
@@ -141,7 +142,9 @@ def test_a_deletion_takes_all_that_the_run_owned(team: OperatorTeam, operator: O
 def test_wrong_settings_end_with_one_line_and_78(told: dict[str, str], line: str, tmp_path: Path) -> None:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("ASTRA_", "KUBE"))}
     env = clean | {"ASTRA_NAMESPACES": "a", "KUBECONFIG": "/nowhere", "PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"} | told
-    done = subprocess.run([sys.executable, "-m", "astra_operator"], env=env, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "astra_operator"], env=env, capture_output=True, text=True, cwd=tmp_path, timeout=patience()
+    )
     assert done.returncode == 78
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1

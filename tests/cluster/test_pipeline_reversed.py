@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, Watch, condition
 from tests.e2e.local.kit import TINY
+from tests.patience import patience
 
 MANIFESTS = TINY.split("\n---\n")[1:]  # the first is the laptop's astra-team; here the namespace has its own
 RUNS = ("rlrun/astra", "sftrun/base", "envsynthesis/envs", "chainsynthesis/chains", "toolcorpus/tools")
@@ -27,7 +28,7 @@ def finished(node: NodeProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 team.apply(manifest)
             team.wait("the last run says what it waits for", lambda: condition(team.run("rlrun/astra"), "InputsReady")["status"] == "False")
             team.succeeded(*RUNS, seconds=400)
-        told = team.kubectl("wait", "--for=condition=Succeeded", *RUNS, "--timeout=5s")
+        told = team.kubectl("wait", "--for=condition=Succeeded", *RUNS, f"--timeout={patience():.0f}s")
         assert told.count("condition met") == len(RUNS)
         yield team, watch.events
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+from tests.patience import patience
+
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "manifests" / "samples"
 
@@ -76,7 +78,7 @@ def test_an_existing_cluster_is_used_when_named(plane, tmp_path):
     arguments = ["-p", "no:cacheprovider", f"--basetemp={tmp_path}", "-k", "five_kinds or audit", str(Path(__file__))]
     environment = dict(os.environ) | {"ASTRA_TEST_KUBECONFIG": str(plane.kubeconfig)}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=patience(300)
     )
     assert "1 passed, 1 skipped" in done.stdout, done.stdout
     assert "ASTRA_TEST_KUBECONFIG names the cluster: this test needs the harness's own" in done.stdout

@@ -6,6 +6,7 @@ import subprocess
 from tests.cluster.plane import tools
 from tests.cluster.plane.addons import KWOK
 from tests.cluster.plane.kueue import make_queue
+from tests.patience import patience
 
 
 def container(name="c", **more):
@@ -83,7 +84,7 @@ def test_kwok_ends_a_job_that_tolerates_it_and_no_other(kwok):
     namespace = kwok.namespace()
     toleration = [{"key": KWOK, "operator": "Exists"}]
     kwok.apply(job(namespace, "played", tolerations=toleration), job(namespace, "real"))
-    kwok.kubectl("-n", namespace, "wait", "--for=condition=Complete", "job/played", "--timeout=60s")
+    kwok.kubectl("-n", namespace, "wait", "--for=condition=Complete", "job/played", f"--timeout={patience():.0f}s")
     phases = kwok.kubectl("-n", namespace, "get", "pods", "-l", "job-name=real", "-o", "jsonpath={.items[*].status.phase}")
     assert phases.stdout == "Pending"
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster.plane import access, plane
 from tests.cluster.plane.access import free_ports
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def test_two_sessions_have_ports_of_their_own():
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         theirs = {int(port) // access.BLOCK for port in other.stdout.readline().split()}
         ours = {port // access.BLOCK for port in free_ports(3)}
-        other.communicate("\n", timeout=30)
+        other.communicate("\n", timeout=patience())
     assert len(ours) == len(theirs) == 1
     assert ours != theirs
 

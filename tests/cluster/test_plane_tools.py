@@ -14,6 +14,7 @@ import pytest
 
 from tests.cluster.plane import tools
 from tests.cluster.plane.access import wait_for
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[2]
 GO = """\
@@ -75,7 +76,7 @@ def test_two_sessions_at_once_build_once(go):
     both = [builder(FAKE_WAIT=str(gate)) for _ in range(2)]
     wait_for("a build has begun", lambda: builds(go))
     gate.touch()
-    places = {each.communicate(timeout=60)[0].strip() for each in both}
+    places = {each.communicate(timeout=patience())[0].strip() for each in both}
     assert len(places) == 1
     assert (Path(places.pop()) / "etcd").read_text() == "whole\n"
     assert len(builds(go)) == 1

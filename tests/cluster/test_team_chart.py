@@ -20,6 +20,7 @@ from tests.charts.helm import helm
 from tests.cluster.operator_process import ROOT
 from tests.cluster.plane.plane import ControlPlane
 from tests.cluster.team_release import CHART, OPERATOR, TeamRelease, caller, reads, writes
+from tests.patience import patience
 
 ACCOUNTS = ("default", "astra-jobs", "astra-collection", OPERATOR)
 JOB = "tools-corpus-1-collect-0"
@@ -121,7 +122,7 @@ def lister(team: TeamRelease, out: Path) -> subprocess.CompletedProcess[str]:
     words = ["--namespace", team.namespace, "--out", str(out), "--kubeconfig", str(team.token("astra-collection"))]
     env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"}
     command = [sys.executable, "-m", "astra_operator.collection", *words]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=patience(), check=False)
 
 
 def test_a_collection_keeps_what_the_cluster_refers_to(teams: tuple[TeamRelease, TeamRelease], tmp_path: Path) -> None:
@@ -147,11 +148,13 @@ def test_a_collection_keeps_what_the_cluster_refers_to(teams: tuple[TeamRelease,
         ("list", name) for name in ("pods", "configmaps", "toolcorpora", "chainsyntheses", "envsyntheses", "sftruns", "rlruns")
     }, "and the rule for it grants nothing else"
     words = [arg.replace("/live/", f"{tmp_path}/") for arg in collector(blue)["args"]]
-    told = subprocess.run(["astra-job", "collect", *words], capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    told = subprocess.run(
+        ["astra-job", "collect", *words], capture_output=True, text=True, timeout=patience(), env=environment(), check=False
+    )
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.count("would remove artifact") == 1
     gone = subprocess.run(
-        ["astra-job", "collect", *words, "--remove"], capture_output=True, text=True, timeout=60, env=environment(), check=False
+        ["astra-job", "collect", *words, "--remove"], capture_output=True, text=True, timeout=patience(), env=environment(), check=False
     )
     assert gone.stdout.splitlines()[-1].startswith("removed 1 things of "), gone
     assert store.find(request.key(0)) is not None
@@ -252,7 +255,7 @@ def test_an_upgrade_and_an_uninstall_leave_runs_as_they_are(plane: ControlPlane,
         team.release.install("--take-ownership", *team.words)
         team.wait("the settings are there again", lambda: team.objects("configmaps", "--field-selector=metadata.name=astra-team"))
     team.release.helm("uninstall")
-    plane.kubectl("delete", "namespace", team.namespace, "--timeout=90s")
+    plane.kubectl("delete", "namespace", team.namespace, f"--timeout={patience():.0f}s")
     plane.kubectl("delete", "namespace", team.home, "--wait=false")
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.cluster.node_process import NodeProcess
 from tests.cluster.node_team import Team, Watch, condition
 from tests.cluster.node_training import DATA, STEPS_BEFORE, both_train, first_step, made, patch, start
+from tests.patience import patience
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_spent_budget_stalls_with_the_cause_and_the_last_lines(team: Team) -> 
     stage = start(team, "spent", limits={"maxRestarts": 0})
     master, _ = both_train(team, f"{stage}-0")
     team.node.signal(master, signal.SIGKILL)
-    team.kubectl("wait", "--for=condition=Stalled", "sftrun/spent", "--timeout=60s")
+    team.kubectl("wait", "--for=condition=Stalled", "sftrun/spent", f"--timeout={patience():.0f}s")
     stalled = condition(team.run("sftrun/spent"), "Stalled")
     assert stalled["reason"] == "Failed"
     assert "signal 9" in stalled["message"]
@@ -113,7 +114,7 @@ def test_suspend_takes_the_pods_and_resume_goes_on(team: Team, undisturbed: dict
     stage = start(team, "paused")
     pods = both_train(team, f"{stage}-0")
     patch(team, "paused", suspend=True)
-    team.kubectl("wait", "--for=condition=Suspended", "sftrun/paused", "--timeout=60s")
+    team.kubectl("wait", "--for=condition=Suspended", "sftrun/paused", f"--timeout={patience():.0f}s")
     of_stage = "astra.dev/run=paused,astra.dev/stage=train"
     team.wait("no pod is left", lambda: not team.objects("pods,pytorchjobs", "-l", of_stage))
     assert not team.node.alive(pods)

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster.plane import tools
+from tests.patience import patience
 
 SMALLEST = Path(__file__).parent / "repository"
 AGENT = "gitops-agent"
@@ -28,7 +29,7 @@ class Repository:
         identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
         command = ["git", *identity, "-C", str(place or self._origin), *words]
         environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self._origin.parent)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=patience())
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -57,6 +58,6 @@ class Repository:
         how = ["--server-side", f"--field-manager={AGENT}", "--prune", "--applyset=configmaps/repository"]
         command = [*self._command, "apply", "-k", str(self._clone), *how]
         environment = os.environ | {"KUBECTL_APPLYSET": "true"}  # prune of what was applied on the server's side
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=patience())
         assert done.returncode == 0, done.stderr
         return done.stdout

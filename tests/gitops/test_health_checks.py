@@ -12,6 +12,7 @@ from astra_jobs.api.artifact import KINDS
 from astra_jobs.api.v1alpha1 import MODELS
 from tests.cluster.plane import tools
 from tests.gitops import argo, flux, recorded
+from tests.patience import patience
 
 Object = dict[str, Any]
 RUNS = recorded.runs()
@@ -120,7 +121,7 @@ def test_every_kind_has_all_of_it_and_no_other_key_is_touched() -> None:
 @pytest.mark.parametrize("folder", [argo.SETTINGS.parent, flux.FOLDER], ids=lambda folder: folder.name)
 def test_kustomize_reads_the_folders_as_we_do(folder: Any, tmp_path: Any) -> None:
     shutil.copytree(folder, tmp_path / "here")
-    done = subprocess.run([tools.program("kubectl"), "kustomize", tmp_path / "here"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([tools.program("kubectl"), "kustomize", tmp_path / "here"], capture_output=True, text=True, timeout=patience())
     assert done.returncode == 0, done.stderr
     built = list(yaml.safe_load_all(done.stdout))
     names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]

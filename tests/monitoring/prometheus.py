@@ -11,6 +11,7 @@ from typing import Any
 
 from tests import debian
 from tests.cluster.plane.access import free_ports, listens, wait_for
+from tests.patience import patience
 
 Sample = tuple[str, float, float]
 """A series as it is written, its value, and when, in seconds since the epoch."""
@@ -18,7 +19,7 @@ Sample = tuple[str, float, float]
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run promtool."""
-    return subprocess.run([debian.program("prometheus", "promtool"), *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([debian.program("prometheus", "promtool"), *words], capture_output=True, text=True, timeout=patience())
 
 
 def open_metrics(samples: Iterable[Sample]) -> str:
@@ -36,7 +37,7 @@ class Server:
     def values(self, expr: str, start: float, end: float) -> list[float]:
         """Return every value that an expression has over a time, of all its series; NaN is none."""
         query = urllib.parse.urlencode({"query": expr, "start": start, "end": end, "step": 1})
-        with urllib.request.urlopen(f"{self._url}?{query}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self._url}?{query}", timeout=patience()) as answer:
             found: Any = json.load(answer)
         assert found["status"] == "success", found
         return [float(value) for series in found["data"]["result"] for _, value in series["values"] if value != "NaN"]
@@ -68,7 +69,7 @@ def serving(samples: Iterable[Sample], folder: Path) -> Iterator[Server]:
         yield Server(port)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=patience())
 
 
 def ready(port: int) -> bool:

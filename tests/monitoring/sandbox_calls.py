@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.e2e.sandbox.server_process import server
 from tests.monitoring.prometheus import Sample
 from tests.monitoring.scraper import Scraper
+from tests.patience import patience
 
 SCRAPES, SECONDS = 4, 60
 
@@ -15,7 +16,7 @@ def sandbox_samples(folder: Path) -> list[Sample]:
     with server(folder) as running:
         running.open("a")
         with Scraper("sandbox", lambda: running.ask("GET", "/metrics")[1].decode()) as scraper:
-            deadline, seq = time.monotonic() + SECONDS, 0
+            deadline, seq = time.monotonic() + patience(SECONDS), 0
             while len({moment for _, _, moment in scraper.samples}) < SCRAPES:
                 assert time.monotonic() < deadline, "the server was not scraped"
                 running.call("a", seq, "add", **({"x": 1} if seq % 2 else {"y": 1}))

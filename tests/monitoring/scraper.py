@@ -9,6 +9,7 @@ from typing import Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitoring.prometheus import Sample
+from tests.patience import patience
 
 EVERY = 1.0
 
@@ -28,7 +29,7 @@ class Scraper:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=patience())
 
     def look(self) -> list[Sample]:
         """Scrape now, beside what is done anyway; return what was told, which is nothing when nobody answers."""

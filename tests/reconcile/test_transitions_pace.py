@@ -4,8 +4,11 @@ import json
 import threading
 import time
 
+import pytest
+
 from astra_operator import observed
 from astra_operator.clusters.base import RunKey
+from tests.patience import patience
 from tests.reconcile.harness import SPECS, Object, Player
 from tests.reconcile.transition_kit import Scene, shards
 
@@ -13,6 +16,7 @@ RUNS, SECONDS = 5000, 10.0
 PASSES = 40
 
 
+@pytest.mark.bench
 def test_a_start_over_five_thousand_finished_runs_takes_ten_seconds_of_one_core() -> None:
     player = Player()
     keys = [player.put(kind) for kind in SPECS]
@@ -34,7 +38,7 @@ def test_many_shards_are_asked_at_once() -> None:
     shards(scene, shards=6)
 
     def progress(pod: Object) -> None:
-        together.wait(30)  # breaks, and fails the pass, unless all six are asked side by side
+        together.wait(patience())  # breaks, and fails the pass, unless all six are asked side by side
 
     scene.cluster.progress = progress  # type: ignore[method-assign]
     scene.wait(10)

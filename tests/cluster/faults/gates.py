@@ -13,6 +13,7 @@ from tests.cluster.faults.proxy import Faults
 from tests.cluster.plane.access import wait_for
 from tests.cluster.plane.plane import ROOT, ControlPlane
 from tests.cluster.plane.supervise import Supervisor
+from tests.patience import patience
 
 Object = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Gate:
     def inject(self, faults: Faults) -> None:
         """Replace the faults; `Faults()` heals."""
         request = urllib.request.Request(self._control, json.dumps(asdict(faults)).encode(), {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=patience()).close()
 
     def injected(self) -> dict[str, int]:
         """How often each fault struck, but for those that never did."""
@@ -47,7 +48,7 @@ class Gate:
         return int(self._seen()["watches"])
 
     def _seen(self) -> Object:
-        with urllib.request.urlopen(self._control, timeout=10) as answer:
+        with urllib.request.urlopen(self._control, timeout=patience()) as answer:
             return json.load(answer)
 
 

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.patience import patience
+
 Value = TypeVar("Value")
 
 LOCKS = Path.home() / ".cache" / "astra" / "ports"
@@ -63,12 +65,12 @@ def listens(port: int) -> bool:
 
 def wait_for(what: str, probe: Callable[[], Value | None], seconds: float = 30, every: float = 0.05) -> Value:
     """Call `probe` until it gives something true, and return that; AssertionError naming `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while True:
         if value := probe():
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {patience(seconds):g} s: {what}")
         time.sleep(every)
 
 

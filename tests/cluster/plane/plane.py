@@ -24,6 +24,7 @@ from tests.cluster.plane.access import free_ports, listens, read_audit, wait_for
 from tests.cluster.plane.certs import Authority, write_kubeconfig
 from tests.cluster.plane.components import Components, Ports
 from tests.cluster.plane.supervise import ProcessEnded, Program, Supervisor
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[3]
 IMAGE = "astra-jobs:test"
@@ -66,7 +67,7 @@ class ControlPlane:
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run kubectl as cluster administrator; with `check`, an AssertionError shows its words when it fails."""
         command = [str(tools.program("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder / 'discovery'}", *args]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience(600))
         assert not check or done.returncode == 0, (
             f"kubectl {' '.join(args)} ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
         )

@@ -20,6 +20,7 @@ from astra_operator.clusters.local import LocalCluster
 from astra_operator.clusters.local_capacity import Amount
 from astra_operator.clusters.memory import MemoryCluster
 from astra_operator.desired import naming
+from tests.patience import patience
 
 Object = dict[str, Any]
 SPEC = {"sources": [{"name": "worlds", "procedural": {"servers": 3}}]}
@@ -97,12 +98,12 @@ class Waiting:
         raise NotImplementedError
 
     def until(self, what: str, condition: Callable[[], Any], seconds: float = 30) -> Any:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience(seconds)
         while True:
             self.see()
             if found := condition():
                 return found
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+            assert time.monotonic() < deadline, f"not within {patience(seconds):g} s: {what}"
             threading.Event().wait(self.pause)
 
 

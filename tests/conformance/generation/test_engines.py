@@ -10,6 +10,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from astra_jobs.model.generation.base import Engine, OnTurn, Sampling, Trajectory
 from astra_jobs.model.generation.scripted import ScriptedEngine
 from astra_jobs.model.generation.transformers import TransformersEngine
+from tests.patience import patience
 
 STOP, SPARE = 0, 1
 
@@ -128,7 +129,7 @@ def test_a_slow_tool_stalls_only_its_own_row(engine: Engine) -> None:
 
         await engine.generate([[3 + row] for row in range(6)], on_turn, sampling(max_response_tokens=200, temperature=1.0), None)
 
-    asyncio.run(asyncio.wait_for(scenario(), timeout=60))
+    asyncio.run(asyncio.wait_for(scenario(), timeout=patience()))
     assert finished[-1] == 0
     assert sorted(finished) == [0, 1, 2, 3, 4, 5]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.gvisor import NoGvisor, inside
+from tests.patience import patience
 
 SUITE = Path(__file__).with_name("test_sandbox_protocol.py")
 
@@ -20,6 +21,6 @@ def test_every_promise_holds_in_gvisor(tmp_path: Path) -> None:
         command = inside([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITE)], tmp_path)
     except NoGvisor as error:
         pytest.fail(str(error), pytrace=False)
-    done = subprocess.run(command, cwd=SUITE.parents[3], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=SUITE.parents[3], capture_output=True, text=True, timeout=patience(600))
     assert done.returncode == 0, done.stdout[-4000:]
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout[-400:]

@@ -13,6 +13,7 @@ import pytest
 from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, ToolCode
 from tests.conformance.sandbox.http_way import http_sandbox
+from tests.patience import patience
 
 Body = Callable[[Any], Awaitable[None]]
 WAYS: dict[str, Callable[..., AbstractAsyncContextManager[Any]]] = {"process": process_sandbox, "http": http_sandbox}
@@ -34,7 +35,7 @@ def run(way: Callable[..., AbstractAsyncContextManager[Any]]) -> Callable[..., N
     def runner(body: Body, limits: SandboxLimits = LIMITS, **settings: Any) -> None:
         async def outer() -> None:
             async with way(limits, **settings) as sandbox:
-                await asyncio.wait_for(body(sandbox), 60)
+                await asyncio.wait_for(body(sandbox), patience())
 
         asyncio.run(outer())
 

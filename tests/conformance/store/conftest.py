@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from astra_jobs.api.request import StoreSettings
+from tests.patience import patience
 
 COMMITTER = Path(__file__).with_name("committer.py")
 REPOSITORY = Path(__file__).parents[3]
@@ -67,7 +68,7 @@ def committer() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(COMMITTER), *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=patience(), env=environment, check=False)
 
     return run
 

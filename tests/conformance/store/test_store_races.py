@@ -22,6 +22,7 @@ from astra_jobs.runtime.collect import collect
 from astra_jobs.runtime.folder import FolderBackend
 from astra_jobs.runtime.store import Store
 from tests.conformance.store.litter import key_of, leave, listed, put
+from tests.patience import patience
 
 DAY = 86_400.0
 SEED = 20260130
@@ -40,7 +41,7 @@ class Gate:
 
     def step(self, actor: int, work: Callable[[], Any]) -> Any:
         with self._waiting:
-            assert self._waiting.wait_for(lambda: self._turn == actor, timeout=60)
+            assert self._waiting.wait_for(lambda: self._turn == actor, timeout=patience())
             try:
                 return work()
             finally:

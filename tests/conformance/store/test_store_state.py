@@ -15,6 +15,7 @@ from astra_jobs.runtime.journal import StoreJournal
 from astra_jobs.runtime.shared import StoreShared
 from astra_jobs.runtime.store import open_store
 from astra_jobs.runtime.writer import State
+from tests.patience import patience
 
 MakeFolder = Callable[..., Path]
 
@@ -86,7 +87,7 @@ def test_a_group_is_committed_without_being_asked(settings: StoreSettings) -> No
     own.backend.create = told  # type: ignore[method-assign]
     journal = StoreJournal(own, group_seconds=0.01)
     journal.append({"number": 7})
-    assert committed.wait(timeout=30)
+    assert committed.wait(timeout=patience())
     assert numbers(settings) == [7]
 
 

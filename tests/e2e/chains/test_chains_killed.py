@@ -15,6 +15,7 @@ from astra_jobs.api.request import Input, StageRequest, StoreSettings
 from astra_jobs.api.result import JobResult
 from astra_jobs.records.lines import write_lines
 from astra_jobs.runtime.store import Draft, open_store
+from tests.patience import patience
 from tests.unit.chains.chain_kit import server_of, spec_of
 
 SERVERS, DEADLINE = 120, 120.0
@@ -59,7 +60,7 @@ def done(folder: Path) -> int:
 
 def kill_at(process: "subprocess.Popen[bytes]", folder: Path, step: int) -> bool:
     """Kill the process once its progress passed a step; False when it ended before."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + patience(DEADLINE)
     while done(folder) < step:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.02)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from tests.patience import patience
+
 TINY = (Path(__file__).parent / "tiny" / "pipeline.yaml").read_text()
 """The smallest pipeline of all five kinds that trains on two ranks."""
 
@@ -36,7 +38,7 @@ class Project:
 
     def astra(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=patience(600))
         return process.returncode, output
 
     def runs(self) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def check_ledger(project: Project, groups: int, steps: int) -> None:
 
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline, pause = time.monotonic() + seconds, threading.Event()
+    deadline, pause = time.monotonic() + patience(seconds), threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline, "the condition did not come true"
         pause.wait(0.05)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.local.kit import Project, until
+from tests.patience import patience
 
 HERE = Path(__file__).parent
 PIPELINE = HERE / "synthesis" / "pipeline.yaml"
@@ -67,7 +68,7 @@ def test_ctrl_c_stops_the_pods_and_says_that_the_same_command_goes_on(undisturbe
     process = project.start()
     until(project.pods)
     os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=90)
+    output, _ = process.communicate(timeout=patience())
     assert process.returncode == 1
     assert "stopped; the same command goes on from here" in output
     assert project.pods() == []
@@ -114,7 +115,7 @@ def test_suspend_and_resume_reach_a_run_at_work(tmp_path: Path) -> None:
     until(lambda: [path for path in (project.folder / ".astra/objects/default").glob("Pod.envs-*") if path.exists()])
     code, output = project.astra("suspend", "envs")
     assert (code, output) == (0, "EnvSynthesis envs is suspended now, by the astra run that is at work\n")
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=patience())
     assert process.returncode == 1
     assert "astra resume EnvSynthesis envs lets it go on with the same command" in output
     assert project.pods() == []

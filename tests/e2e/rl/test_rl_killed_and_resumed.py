@@ -27,6 +27,7 @@ from astra_jobs.records.lines import read_lines, write_lines
 from astra_jobs.records.tool import Tool
 from astra_jobs.rl.filling import LedgerEntry
 from astra_jobs.runtime.store import Draft, open_store
+from tests.patience import patience
 
 SHAPE = RandomModel(hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_size=64, vocabulary=400)
 STEPS = 8
@@ -165,7 +166,7 @@ def kill(processes: list[subprocess.Popen[bytes]]) -> None:
 def finished(pod: Path, processes: list[subprocess.Popen[bytes]]) -> Path:
     """Wait for all ranks; return the artifact's folder."""
     for rank, process in enumerate(processes):
-        assert process.wait(timeout=300) == 0, (pod / f"rank-{rank}" / "log").read_text()
+        assert process.wait(timeout=patience(300)) == 0, (pod / f"rank-{rank}" / "log").read_text()
     return pod / "rank-0" / "out" / "artifact"
 
 
@@ -179,7 +180,7 @@ def steps_done(pod: Path) -> int:
 def killed_at(request: StageRequest, pod: Path, step: int, more: float, ranks: int = 1) -> None:
     """Run until ``step`` steps are done and ``more`` seconds beyond, then kill everything with SIGKILL."""
     processes = started(request, pod, ranks)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patience(600)
     try:
         while steps_done(pod) < step:
             assert all(process.poll() is None for process in processes), (pod / "rank-0" / "log").read_text()

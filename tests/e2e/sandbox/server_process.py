@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from astra_jobs.api.base import digest_of
+from tests.patience import patience
 
 KEY = "key-of-the-run-0123456789"
 TOOLS = [
@@ -49,7 +50,7 @@ class Server:
         return int(found.group(1))
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=patience())
         try:
             headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -87,7 +88,7 @@ class Server:
 
 
 def until(true: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while not true():
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)

@@ -16,6 +16,7 @@ import pytest
 from astra_jobs.api.errors import BadInput
 from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
 from astra_jobs.sandbox.remote import Settings, remote_sandbox
+from tests.patience import patience
 
 KEY = "a-key-for-tests-0123456789"
 SESSIONS, CALLS = 40, 10
@@ -48,7 +49,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def _listening(self) -> int:
-        until = time.monotonic() + 60
+        until = time.monotonic() + patience()
         while time.monotonic() < until:
             found = re.search(r"listening on \S+:(\d+)", self.log.read_text())
             if found:
@@ -74,7 +75,7 @@ class Server:
         """Kill the server alone; what it started has to end with it."""
         self.process.kill()
         self.process.wait(10)
-        until = time.monotonic() + 10
+        until = time.monotonic() + patience()
         while self.members() and time.monotonic() < until:
             time.sleep(0.02)
         left = self.members()

@@ -15,6 +15,7 @@ import pytest
 from astra_jobs.sandbox.server.evidence import look
 from tests.attacks import place
 from tests.e2e.sandbox.server_process import DIGEST, KEY, gone, server, until
+from tests.patience import patience
 
 
 def test_it_starts_serves_and_ends_with_nothing_left(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_few_descriptors_mean_few_connections_not_lost_sessions(tmp_path: Path, 
         bound = running.ask("GET", "/v1/capabilities")[1]["bounds"]["connections"]
         assert bound == 200 - variants * (8 + 4) - 64
         assert f"{bound} connections" in running.text()
-        crowd = [http.client.HTTPConnection("127.0.0.1", running.port(), timeout=30) for _ in range(bound - 1)]
+        crowd = [http.client.HTTPConnection("127.0.0.1", running.port(), timeout=patience()) for _ in range(bound - 1)]
         for connection in crowd:
             connection.connect()
         names = [f"s{number}" for number in range(8)]
@@ -144,7 +145,7 @@ def test_a_front_that_is_killed_leaves_no_process_even_of_a_call_that_burns(tmp_
     with server(tmp_path, "--seconds", "60") as running:
         running.open("a", "b")
         assert running.call("b", 0, "add", x=1)["outcome"] == "ok"
-        connection = http.client.HTTPConnection("127.0.0.1", running.port(), timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", running.port(), timeout=patience())
         body = json.dumps({"calls": [{"session": "a", "seq": 0, "tool": "burn", "arguments": {}}]})
         connection.request("POST", "/v1/calls", body, {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
         until(lambda: b"astra_sandbox_pool_busy 1" in running.ask("GET", "/metrics")[1])

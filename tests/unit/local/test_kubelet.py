@@ -14,6 +14,7 @@ import pytest
 
 from astra_operator.clusters.local_launch import POD_MARK
 from astra_operator.clusters.processes import Kubelet, address_of, marked_processes
+from tests.patience import patience
 
 ENV = {"PATH": os.environ["PATH"]}
 ADDRESS = "127.50.0.1"
@@ -52,7 +53,7 @@ def kubelet(tmp_path: Path) -> Iterator[Kubelet]:
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     pause = threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -16,6 +16,7 @@ from astra_operator.clusters.local_capacity import Amount
 from astra_operator.clusters.local_files import Busy
 from astra_operator.clusters.local_objects import leave_intent, read_runs
 from astra_operator.clusters.memory import MemoryCluster
+from tests.patience import patience
 
 Object = dict[str, Any]
 ENV = {"PATH": os.environ["PATH"]}
@@ -69,7 +70,7 @@ def end_everything(cluster: LocalCluster) -> None:
 
 
 def until(cluster: LocalCluster, condition: Callable[[], Any], seconds: float = 15) -> Any:
-    deadline, pause = time.monotonic() + seconds, threading.Event()
+    deadline, pause = time.monotonic() + patience(seconds), threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline, "the condition did not come true"
         cluster.tick()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patience
+
 WORKER = Path(__file__).with_name("two_ranks.py")
 
 
@@ -31,7 +33,7 @@ def test_two_processes_equal_one() -> None:
         subprocess.Popen([sys.executable, str(WORKER), str(rank), "2"], env=environment, stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    found = [json.loads(rank.communicate(timeout=120)[0].splitlines()[-1]) for rank in ranks]
+    found = [json.loads(rank.communicate(timeout=patience())[0].splitlines()[-1]) for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0]
     for name in ("loss", "promptLoss", "norm"):
         assert found[0][name] == found[1][name]

@@ -13,6 +13,7 @@ from astra_jobs.model.renderer import Renderer
 from astra_jobs.sft.data import Rows, plan
 from astra_jobs.sft.loop import Trainer
 from astra_jobs.worlds import examples
+from tests.patience import patience
 
 
 def numbers(rank: int, world: int) -> dict[str, object]:
@@ -25,7 +26,7 @@ def numbers(rank: int, world: int) -> dict[str, object]:
     rows = Rows.of([renderer.conversation(entry.tools, entry.messages) for entry in found])
     model = load.fresh(shape, words, seed=1)
     spec = SftTraining(batch_size=5, optimizer=Optimizer(name="Muon", learning_rate=0.02), prompt_loss=0.2)
-    with dist.joined(rank, world, timeout_seconds=60) as group:
+    with dist.joined(rank, world, timeout_seconds=patience()) as group:
         trainer = Trainer(model, rows, plan(rows.lengths(), 5, 1.0, 0), spec, group)
         steps = [trainer.step(stopping=rank == 1 and index == 3) for index in range(5)]
         told = [group.gather(rank), group.broadcast(f"from {rank}")]

@@ -19,6 +19,7 @@ from astra_operator.clusters.kubernetes import ClusterHooks, KubernetesCluster
 from astra_operator.clusters.kubernetes_calls import Call, Calls, connect
 from astra_operator.clusters.kubernetes_errors import Answer, failure, hint_seconds
 from astra_operator.clusters.kubernetes_progress import fetch
+from tests.patience import patience
 
 Reply = Callable[[socket.socket], None]
 GET = Call("get", "things", "/things")
@@ -147,7 +148,7 @@ def test_a_server_that_hangs_is_left_in_time(server: Server, api: ApiClient) -> 
     started = time.monotonic()
     with pytest.raises(Unreachable, match="ReadTimeoutError"):
         Calls(api, lambda *call: None, read_seconds=0.3).send(GET)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < patience()
 
 
 def test_nobody_there(server: Server, api: ApiClient) -> None:
@@ -374,7 +375,7 @@ def test_a_pod_cannot_hold_its_caller(server: Server, how: str) -> None:
     server.reply = getattr(server, how)
     started = time.monotonic()
     assert ask(server, limit=10**6, seconds=0.5) is None
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < patience()
 
 
 def test_nobody_listens_at_the_pod(server: Server) -> None:

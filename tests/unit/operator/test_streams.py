@@ -10,12 +10,13 @@ from kubernetes.client import ApiClient, Configuration
 
 from astra_operator.clusters.kubernetes_resources import RESOURCES
 from astra_operator.handlers import Feed, Streams
+from tests.patience import patience
 
 VERBS = ["get", "list", "watch"]
 LEASES = ("coordination.k8s.io", "v1", "leases", "Lease")
 NAMESPACES = ("", "v1", "namespaces", "Namespace")
 SERVED = [(item.group, item.version, item.plural, item.kind) for item in RESOURCES] + [LEASES, NAMESPACES]
-MOST_SECONDS = 20
+MOST_SECONDS = patience()
 
 
 class PlayedServer:

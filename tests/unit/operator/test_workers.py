@@ -14,6 +14,7 @@ from astra_operator.controller import Controller
 from astra_operator.metrics import Metrics
 from astra_operator.reconcile import Outcome
 from astra_operator.workers import Workers
+from tests.patience import patience
 from tests.reconcile.harness import SETTINGS
 
 DEADLINE = 20
@@ -48,14 +49,14 @@ class Looks:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(patience(DEADLINE)):
         while not condition():
             await asyncio.sleep(0.001)
 
 
 async def ended(workers: Workers, running: "asyncio.Task[None]") -> None:
     workers.stop()
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(patience(DEADLINE)):
         await running
 
 
@@ -98,7 +99,7 @@ def test_the_end_waits_for_what_is_at_work_and_hands_out_nothing_more() -> None:
         await asyncio.sleep(0)
         assert not running.done()
         go.set()
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(patience(DEADLINE)):
             await running
 
     asyncio.run(play())

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from astra_operator.settings import TeamSettings
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[3]
 FILES = {file.parent.name: file for file in sorted((ROOT / "images").glob("*/Containerfile"))}
@@ -119,7 +120,7 @@ def imported(modules: list[str], names: list[str]) -> subprocess.CompletedProces
     there = closure(names)
     absent = [top for top, owners in packages_distributions().items() if not {canonical(owner) for owner in owners} & there]
     code = f"{BLOCKED}\nimport {', '.join(modules)}"
-    return subprocess.run([sys.executable, "-c", code, json.dumps(absent)], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    return subprocess.run([sys.executable, "-c", code, json.dumps(absent)], capture_output=True, text=True, cwd=ROOT, timeout=patience())
 
 
 @each

@@ -16,6 +16,7 @@ from astra_jobs.api.request import StageRequest, StoreSettings
 from astra_jobs.api.result import JobResult
 from astra_jobs.runtime.main import main
 from astra_jobs.runtime.store import open_store
+from tests.patience import patience
 
 RequestFile = Callable[..., str]
 Install = Callable[[JobFunction], None]
@@ -236,7 +237,7 @@ def test_progress_is_served_and_written(request_file: RequestFile, job: Install,
 
     def slow(request: StageRequest, inputs: Inputs, out: Path, ctx: JobContext) -> Metrics:
         ctx.progress.update(3, 10, "x" * 500, {"loss": 0.25, **{f"m{number}": "y" * 1000 for number in range(40)}})
-        with urllib.request.urlopen(f"http://127.0.0.3:{unused_port}/progress", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.3:{unused_port}/progress", timeout=patience()) as answer:
             seen.append(json.loads(answer.read(20_000)))
         ctx.progress.update(10, 10, "done")
         return {}

@@ -21,6 +21,7 @@ from astra_jobs.runtime import logs
 from astra_jobs.runtime.folder import FolderBackend
 from astra_jobs.runtime.inspect import run as inspect
 from astra_jobs.runtime.logs import PIECE_BYTES, Keeper, Pieces, Place
+from tests.patience import patience
 
 ROOT = Path(__file__).parents[3]
 RequestFile = Callable[..., str]
@@ -82,12 +83,12 @@ def started(request: str, job: str, **environment: str) -> "Iterator[subprocess.
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=patience())
 
 
 def ended(request: str, job: str, **environment: str) -> tuple[int, str, str]:
     with started(request, job, **environment) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=patience())
         return process.returncode, out, err
 
 
@@ -98,7 +99,7 @@ def kept(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], *more: str) 
 
 
 def wait_for(true: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while not (found := true()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -127,7 +128,7 @@ def test_a_kill_of_the_whole_pod_keeps_what_was_flushed(
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) == 1
         process.kill()  # the process over the job only: the job goes with it
-        process.wait(timeout=20)
+        process.wait(timeout=patience())
         wait_for(lambda: not Path(f"/proc/{children[0]}").exists())
     assert "waiting" in kept(tmp_path, capfdbinary)
 
@@ -139,7 +140,7 @@ def test_signals_reach_the_job_and_its_exit_code_comes_back(
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.terminate()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=patience())
     assert (process.returncode, out) == (75, "told to stop\n")
     assert err == "astra-job: Failed: stopped\n"
     text = kept(tmp_path, capfdbinary)
@@ -169,7 +170,7 @@ def test_what_a_job_leaves_behind_does_not_hold_up_its_end(request_file: Request
     begun = time.monotonic()
     code, _, _ = ended(request_file(), "leave_behind", PATH="/bin")
     assert code == 0
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < patience(), "what it leaves behind sleeps for longer"
 
 
 def test_a_store_that_is_away_stops_nothing(request_file: RequestFile, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from astra_jobs.runtime.progress import MAX_BYTES, FileProgress, serve, stacks
+from tests.patience import patience
 
 HANGS = {
     "loops in Python": "while True: turns += 1",
@@ -44,7 +45,7 @@ def hung(how: str) -> Iterator[int]:
 
 
 def get(port: int, path: str) -> tuple[int, str, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=patience())
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -56,7 +57,7 @@ def get(port: int, path: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize("how", HANGS.values(), ids=HANGS)
 def test_a_hung_main_thread_is_shown_with_its_function(how: str) -> None:
     with hung(how) as port:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience()
         while " in hang_here" not in (answer := get(port, "/stacks"))[2]:
             assert time.monotonic() < deadline, answer
     assert answer[:2] == (200, "text/plain; charset=utf-8")

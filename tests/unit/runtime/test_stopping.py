@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patience
+
 ROOT = Path(__file__).parents[3]
 RequestFile = Callable[..., str]
 
@@ -56,7 +58,7 @@ def stopped(request: str, job: str) -> tuple[int, str, dict[str, object]]:
     assert process.stdout.readline().strip() in {"stuck", "busy"}
     process.send_signal(signal.SIGTERM)
     try:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=patience())
     finally:
         process.kill()
         process.wait()

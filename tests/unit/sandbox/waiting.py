@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from tests.patience import patience
+
 
 class Pool(Protocol):
     """Whatever knows the processes of its sessions."""
@@ -17,7 +19,7 @@ async def until(true: Callable[[], object], seconds: float = 20) -> None:
     Raises:
         TimeoutError: It did not come true in time.
     """
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patience(seconds)):
         while not true():
             await asyncio.sleep(0.005)
 

@@ -76,6 +76,7 @@ def test_a_source_does_not_change_with_those_beside_it(tmp_path: Path) -> None:
     assert alone == beside
 
 
+@pytest.mark.bench
 def test_a_thousand_servers_take_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     run(tmp_path, sources=[procedural(servers=1000)])

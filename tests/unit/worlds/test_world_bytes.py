@@ -6,6 +6,7 @@ import sys
 
 from astra_jobs.api.v1alpha1.common import ProceduralWorlds
 from astra_jobs.worlds.world import make_world
+from tests.patience import patience
 
 PROGRAM = """
 import hashlib, random
@@ -35,7 +36,7 @@ def test_a_thousand_worlds_are_equal_bytes_under_different_hash_seeds() -> None:
         subprocess.Popen([sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
         for seed in ("1", "77")
     ]
-    digests = [run.communicate(timeout=60)[0].strip() for run in runs]
+    digests = [run.communicate(timeout=patience())[0].strip() for run in runs]
     assert all(run.returncode == 0 for run in runs)
     assert len(digests[0]) == 64
     assert digests[0] == digests[1]

@@ -8,6 +8,7 @@ import pytest
 
 from astra_jobs.api.errors import BadInput, Transient
 from astra_jobs.sandbox.remote import line, serving
+from tests.patience import patience
 from tests.unit.sandbox.client.fake import fakes
 from tests.unit.sandbox.client.kit import TOOLS, client, told, undisturbed
 
@@ -125,7 +126,7 @@ def test_when_no_server_answers_the_call_is_infrastructure_and_never_a_result():
             result = await sandbox.call(session, 0, "add", {"x": 1})
             assert (result.outcome, result.trusted) == ("infra_error", False)
             assert "127.0.0.1" in result.text
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < patience(), "it gave up"
             opened = await sandbox.open(await sandbox.put(TOOLS), 1)
             assert (await sandbox.call(opened, 0, "add", {"x": 1})).outcome == "infra_error"
 

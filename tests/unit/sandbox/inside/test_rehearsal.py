@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.patience import patience
+
 CODE = """
 import os, random, sys, uuid
 from astra_jobs.sandbox.inside import rehearsal, session
@@ -21,7 +23,7 @@ os.write(1, repr([random.random(), random.Random().random(), os.urandom(8), uuid
 
 
 def drawn(how: str, key: str) -> bytes:
-    done = subprocess.run([sys.executable, "-c", CODE, how, key], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", CODE, how, key], capture_output=True, timeout=patience())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -12,6 +12,7 @@ from astra_jobs.sandbox.pool import Engine, process_sandbox
 from astra_jobs.sandbox.pool.deaths import DEATHS, FORGIVEN
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, NAP, SPIN, tool
+from tests.patience import patience
 from tests.unit.sandbox.waiting import process_of, until
 
 LIMITS = SandboxLimits(seconds=0.1)
@@ -40,7 +41,7 @@ DEEDS = {
 def run(body: Callable[[Engine], Awaitable[None]], limits: SandboxLimits = LIMITS, **settings: Any) -> None:
     async def outer() -> None:
         async with process_sandbox(limits, prove=False, **settings) as engine:
-            await asyncio.wait_for(body(engine), 60)
+            await asyncio.wait_for(body(engine), patience())
 
     asyncio.run(outer())
 

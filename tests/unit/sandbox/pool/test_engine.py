@@ -15,6 +15,7 @@ from astra_jobs.sandbox.inside.frames import REPLY
 from astra_jobs.sandbox.pool import Engine, Overloaded, SessionConflict, UnknownEnvironment, Walls, process_sandbox
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, SequenceConflict
 from tests.conformance.sandbox.ways import COUNT, ECHO, NAP, SPIN, tool
+from tests.patience import patience
 from tests.unit.sandbox.waiting import process_of, until
 
 LIMITS = SandboxLimits(seconds=0.2)
@@ -23,7 +24,7 @@ LIMITS = SandboxLimits(seconds=0.2)
 def run(body: Callable[[Engine], Awaitable[None]], limits: SandboxLimits = LIMITS, **settings: Any) -> None:
     async def outer() -> None:
         async with process_sandbox(limits, prove=False, **settings) as engine:
-            await asyncio.wait_for(body(engine), 60)
+            await asyncio.wait_for(body(engine), patience())
 
     asyncio.run(outer())
 
@@ -141,20 +142,20 @@ def test_leases_end_sessions_and_heartbeats_and_calls_keep_them() -> None:
     async def body(engine: Engine) -> None:
         environment = await engine.put([COUNT])
         for name in ("left", "renewed", "called"):
-            engine.create(environment, 0, session=name, lease=0.6)
+            engine.create(environment, 0, session=name, lease=3)
         engine.create(environment, 0, session="forever")
         await engine.call("left", 0, "count", {})
         seq = 0
         start = time.monotonic()
         while engine.counts()["sessions"] == 4:
-            assert time.monotonic() - start < 20
+            assert time.monotonic() - start < patience()
             seq += 1
             assert engine.renew(["renewed"]) == []
             assert (await engine.call("called", seq, "count", {})).value == seq
             await asyncio.sleep(0.02)
         assert engine.renew(["left", "renewed", "called", "forever"]) == ["left"]
         assert (await engine.call("left", 1, "count", {})).outcome == "session_lost"
-        assert time.monotonic() - start >= 0.6
+        assert time.monotonic() - start >= 3
 
     run(body)
 
@@ -273,7 +274,7 @@ def test_a_tool_that_disarms_its_timer_is_still_stopped_near_its_cpu_limit() -> 
         start = time.monotonic()
         assert (await engine.call(one, 0, "f", {})).outcome == "limit_time"
         assert engine.counts()["kills_total"] == 1
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < patience(), "it is stopped"
 
     run(body, SandboxLimits(seconds=0.3))
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from astra_jobs.sandbox.pool import Engine, process_sandbox
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.conformance.sandbox.ways import COUNT, ECHO
+from tests.patience import patience
 
 HOUR = 3600.0
 
@@ -13,7 +14,7 @@ HOUR = 3600.0
 def run(body: Callable[[Engine], Awaitable[None]]) -> None:
     async def outer() -> None:
         async with process_sandbox(SandboxLimits(), prove=False) as engine:
-            await asyncio.wait_for(body(engine), 60)
+            await asyncio.wait_for(body(engine), patience())
 
     asyncio.run(outer())
 

@@ -14,6 +14,7 @@ from astra_jobs.sandbox.pool import Engine, PoolSettings, WallMissing, Walls, pr
 from astra_jobs.sandbox.pool.rooms import Rooms
 from astra_jobs.sandbox.pool.users import capable, mapped, users
 from astra_jobs.sandbox.protocol import SandboxLimits, ToolCode
+from tests.patience import patience
 
 LIMITS = SandboxLimits()
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": True}
@@ -124,7 +125,7 @@ def test_without_the_right_to_give_users_the_walls_hold_in_the_shared_variant() 
     """The engine in a process without capabilities, as in a pod of the restricted level. It proves every wall but one."""
     root = str(Path(astra_jobs.__file__).parent.parent)
     command = [sys.executable, "-c", UNPRIVILEGED.replace("\\\\", "\\")]
-    got = subprocess.run(command, env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60, check=False)
+    got = subprocess.run(command, env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=patience(), check=False)
     assert got.stdout == f"shared {len(probes.PROVEN) - 1} False ok limit_time ok\n", got.stderr
 
 

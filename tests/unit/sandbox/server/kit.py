@@ -21,6 +21,7 @@ from astra_jobs.sandbox.protocol import CallResult, SandboxLimits, ToolCode
 from astra_jobs.sandbox.server.bounds import HttpBounds
 from astra_jobs.sandbox.server.service import Service
 from astra_jobs.sandbox.server.settings import ServerSettings
+from tests.patience import patience
 
 KEY = b"a-key-of-the-tests-0123456789"
 QUICK = HttpBounds(head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, write_seconds=0.5, linger_seconds=0.2)
@@ -202,7 +203,7 @@ async def serving(engine: Any = None, http: HttpBounds = HttpBounds(), **setting
 def run(body: Coroutine[Any, Any, None]) -> None:
     """Run a test on the loop that the server runs on."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(body, 50))
+        runner.run(asyncio.wait_for(body, patience()))
 
 
 ECHO = ToolCode(name="echo", parameters={"type": "object", "additionalProperties": True}, code="def echo(**a):\n    return a\n")

@@ -24,6 +24,7 @@ from astra_jobs.sandbox.server.evidence import (
 )
 from astra_jobs.sandbox.server.service import Service
 from astra_jobs.sandbox.server.settings import ServerSettings
+from tests.patience import patience
 from tests.unit.sandbox.server.kit import KEY, Scripted, real, run
 
 GVISOR = "<6>[    0.000000] Starting gVisor...\n<6>[    0.357823] Creating bureaucratic processes...\n"
@@ -89,7 +90,9 @@ print(before.holds, before.evidence, "|", unprivileged())
 
 def test_a_process_of_the_restricted_level_is_seen_to_be_one() -> None:
     root = str(Path(astra_jobs.__file__).parent.parent)
-    got = subprocess.run([sys.executable, "-c", DROPPED], env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60, check=True)
+    got = subprocess.run(
+        [sys.executable, "-c", DROPPED], env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=patience(), check=True
+    )
     user = 65532 if os.geteuid() == 0 else os.geteuid()
     before, after = got.stdout.strip().split(" | ")
     assert before == f"False user {user} without capabilities, but a program that it starts may gain some"
