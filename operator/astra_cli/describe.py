@@ -6,8 +6,9 @@ from typing import Any
 
 from astra_cli.table import aligned
 from astra_jobs.api.credentials import outline
-from astra_operator.clusters.base import Object
+from astra_operator.clusters.base import Object, key_of
 from astra_operator.clusters.local_files import read_json
+from astra_operator.clusters.local_objects import read_events
 from astra_operator.crdgen.documents import to_yaml
 from astra_operator.desired import naming
 
@@ -20,12 +21,16 @@ def text_of(run: Object, state: Path) -> str:
         ("Namespace:", metadata["namespace"]),
         ("Kind:", run["kind"]),
         ("Created:", metadata["creationTimestamp"]),
+        ("Phase:", status.get("phase", "")),
         ("Generation:", f"{metadata['generation']} (seen: {status.get('observedGeneration', 0)})"),
     ]
     parts = [aligned(head), *_status(status), "Spec:\n" + _indent(to_yaml(outline(run["spec"])))]
     pods = list(_pods(run, state))
     if pods:
         parts.append("Pods:\n" + _indent(aligned([("NAME", "PHASE", "EXIT", "ADDRESS"), *pods])))
+    events = read_events(state, key_of(run))
+    if events:
+        parts.append("Events:\n" + _indent(aligned([("TIME", "TYPE", "REASON", "MESSAGE"), *map(tuple, events)])))
     parts += _last_lines(run, state)
     return "\n".join(parts)
 

@@ -47,8 +47,8 @@ def inspect_objects(question: Question, team: TeamSettings, name: str) -> tuple[
     labels = {LABEL_MANAGED: PROGRAM, f"{GROUP}/inspect": question.words[0]}
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": dict(question.files)}
     pod = question.pod.model_copy(update={"resources": _RESOURCES, "image": None})
-    who = {"user": user_of(team.pod_user), "group": team.pod_group}
-    built = job(name, PodNeeds(name, team.image, labels, pod=pod, store_secret=team.store_secret, **who))
+    needs = PodNeeds(name, team.image, labels, pod=pod, store_secret=team.store_secret, user=user_of(team.pod_user), group=team.pod_group)
+    built = job(name, needs)
     built["spec"] |= {"ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": LONGEST_SECONDS}
     store = ["--store", question.store.url, *(["--endpoint", question.store.endpoint] if question.store.endpoint else [])]
     container = built["spec"]["template"]["spec"]["containers"][0]

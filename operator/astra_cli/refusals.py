@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from astra_cli.manifests import value_path
-from astra_cli.state import state_of
+from astra_cli.state import for_input, state_of
 from astra_cli.yaml12 import Document
 from astra_jobs.api.result import ErrorInfo
 from astra_operator.clusters.base import Object, RunKey, key_of
@@ -72,7 +72,7 @@ def _field(run: Object, where: str) -> str:
 
 def waits(key: RunKey, runs: Mapping[RunKey, Object], seen: frozenset[RunKey] = frozenset()) -> tuple[RunKey, ...]:
     """Return the failed or suspended runs for which a waiting run waits, directly or through others."""
-    if key not in runs or key in seen or state_of(runs[key]) != "Waiting":
+    if key not in runs or key in seen or not for_input(runs[key]):
         return ()
     found: set[RunKey] = set()
     for target in (reference.target for reference in references(runs[key])):

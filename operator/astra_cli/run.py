@@ -22,7 +22,7 @@ from astra_cli.manifests import BadManifests, Manifests, load
 from astra_cli.refusals import Places, line_for, refused, waits
 from astra_cli.report import write_report
 from astra_cli.screen import Screen
-from astra_cli.state import moving, state_of
+from astra_cli.state import for_input, moving, state_of
 from astra_cli.table import table
 from astra_cli.watch import line_of
 from astra_jobs.api.errors import EXIT_BAD_INPUT
@@ -210,7 +210,11 @@ def _explain(cluster: LocalCluster, runs: list[Object], manifests: Manifests) ->
         state = state_of(each)
         refusal = refused(each, cluster.children(each["metadata"]["uid"])) if state == "Failed" else None
         bad += refusal is not None
-        other += state in ("Queued", "Running", "Suspended") or (state == "Failed" and refusal is None)
+        other += (
+            state in ("Pending", "Running", "Suspended", "Stalled")
+            or (state == "Waiting" and not for_input(each))
+            or (state == "Failed" and refusal is None)
+        )
         if state == "Succeeded" or (state == "Waiting" and waits(key_of(each), by_key)):
             continue
         print(line_for(each, refusal, places) if refusal else _line(each))
@@ -218,7 +222,7 @@ def _explain(cluster: LocalCluster, runs: list[Object], manifests: Manifests) ->
     for causes in sorted({causes for _, causes in blocked if causes}):
         names = ", ".join(f"{key.kind} {key.name}" for key, found in blocked if found == causes)
         print(f"waiting: {names} for {', '.join(f'{key.kind} {key.name}' for key in causes)}")
-    waiting = any(state_of(each) == "Waiting" for each in runs)
+    waiting = any(for_input(each) for each in runs)
     return 0 if not (bad or other or waiting) else EXIT_BAD_INPUT if bad and not other else 1
 
 

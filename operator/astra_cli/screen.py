@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from astra_cli.state import ON_ITS_WAY
 from astra_cli.table import age
 from astra_cli.watch import Line
 
@@ -37,7 +38,7 @@ def detail(line: Line) -> str:
     """Return what a run does, in a few words."""
     if line.state == "Succeeded":
         return line.reason
-    if line.state in ("Failed", "Waiting", "Suspended") or (line.state == "Queued" and line.reason != "Pending"):
+    if line.state in ("Failed", "Stalled", "Waiting", "Suspended") or line.reason in ("Restarting", "Resumed"):
         return f"{line.reason}: {line.message}" if line.message else line.reason
     if line.total:
         rest = f", {age(line.eta)} left" if line.eta is not None else ""
@@ -58,15 +59,15 @@ class LineScreen:
         """Print what changed, or what is due."""
         now = time.monotonic()
         for line in lines:
-            place = (line.state, line.stage, str(line.restart), "" if line.state in ("Queued", "Running") else line.reason)
-            due = line.state in ("Queued", "Running") and now - self._last.get(line.label, 0.0) >= PLAIN_SECONDS
+            place = (line.state, line.stage, str(line.restart), "" if line.state in ON_ITS_WAY else line.reason)
+            due = line.state in ON_ITS_WAY and now - self._last.get(line.label, 0.0) >= PLAIN_SECONDS
             if place != self._told.get(line.label) or due:
                 self._told[line.label], self._last[line.label] = place, now
                 self.say(self._text(line))
 
     @staticmethod
     def _text(line: Line) -> str:
-        stage = f"{line.stage:<10} " if line.stage and line.state in ("Queued", "Running") else ""
+        stage = f"{line.stage:<10} " if line.stage and line.state in ON_ITS_WAY else ""
         percent = f"{line.percent:>3} % " if line.total and line.state == "Running" else ""
         again = f" (restart {line.restart})" if line.restart else ""
         return f"{line.label:<24} {line.state:<9} {stage}{percent}{detail(line)}{again}"
@@ -80,7 +81,15 @@ class LineScreen:
         """Nothing to undo."""
 
 
-_COLOURS = {"Succeeded": "green", "Failed": "red", "Running": "cyan", "Queued": "yellow", "Waiting": "dim", "Suspended": "yellow"}
+_COLOURS = {
+    "Succeeded": "green",
+    "Failed": "red",
+    "Running": "cyan",
+    "Pending": "dim",
+    "Waiting": "yellow",
+    "Stalled": "red",
+    "Suspended": "yellow",
+}
 
 
 class BarScreen:
@@ -107,7 +116,7 @@ class BarScreen:
             fields: dict[str, Any] = {
                 "label": f"{line.label:<24}",
                 "state": line.state,
-                "stage": line.stage if line.state in ("Queued", "Running") else "",
+                "stage": line.stage if line.state in ON_ITS_WAY else "",
                 "detail": detail(line)[: max(12, self._console.width - TAKEN)],
                 "colour": _COLOURS[line.state],
             }

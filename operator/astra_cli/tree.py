@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from astra_cli.state import State, observed, state_of, succeeded
+from astra_cli.state import ON_ITS_WAY, observed, state_of, succeeded
 from astra_cli.table import age
 from astra_jobs.api.artifact import Artifact
 from astra_operator.clusters.base import parse_time
@@ -50,7 +50,7 @@ def run_node(view: View, lookup: Lookup, last_lines: Mapping[str, Sequence[str]]
     """Return the tree of one run; ``last_lines`` are ends of pods' logs by pod name."""
     found = Node(headline(view))
     condition = succeeded(view.run)
-    if condition.get("message") and state_of(view.run) not in ("Succeeded", "Running"):
+    if condition.get("message") and state_of(view.run) != "Succeeded" and condition["reason"] != "Running":
         found.below.append(Node(str(condition["message"])))
     inputs = [Node(_input(item, lookup, view)) for item in references(view.run)]
     found.below += [Node("inputs", inputs)] if inputs else []
@@ -74,7 +74,7 @@ def headline(view: View) -> str:
         parts.append("the operator has not seen this spec yet")
     if view.live.spec and (manager := view.live.spec.get("managedBy")):
         parts.append(f"managed by {manager}")
-    if state in ("Running", "Queued") and view.stored.stage:
+    if state in ON_ITS_WAY and view.stored.stage:
         parts.append(f"stage {view.stored.stage}")
     if state == "Running" and (progress := view.stored.progress) and progress.total:
         rest = f", {age(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
@@ -201,5 +201,4 @@ def _pod(pod: PodFact, stage: PlannedStage, view: View, last_lines: Sequence[str
 
 def collapsed(view: View) -> bool:
     """Tell if a run among others needs no more than its headline: it has ended well and nothing is left to do."""
-    done: State = "Succeeded"
-    return state_of(view.run) == done and observed(view.run)
+    return state_of(view.run) == "Succeeded" and observed(view.run)

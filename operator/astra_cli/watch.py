@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from astra_cli.state import State, state_of, succeeded
+from astra_cli.state import ON_ITS_WAY, state_of, succeeded
+from astra_jobs.api.v1alpha1.status import RunPhase
 from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local import LocalCluster
 from astra_operator.observed import Launch, observe
@@ -14,7 +15,7 @@ class Line:
     """What the screen shows of a run; ``moving`` tells if it may still change by itself."""
 
     key: RunKey
-    state: State
+    state: RunPhase
     reason: str = "Pending"
     message: str = ""
     stage: str = ""
@@ -42,7 +43,7 @@ def line_of(cluster: LocalCluster, run: Object) -> Line:
         status.get("stage", "") or "",
         restart=(status.get("attempt") or {}).get("restarts", 0),
     )
-    if line.state not in ("Queued", "Running") or line.reason == "Restarting":
+    if line.state not in ON_ITS_WAY or line.reason == "Restarting":
         return line
     launch = running_launch(cluster, run)
     if launch is None:

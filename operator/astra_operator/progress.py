@@ -10,6 +10,8 @@ from astra_operator.pods import succeeded
 from astra_operator.view import View
 
 _LARGEST = 2**53
+CATCHING_UP = 60.0
+"""Seconds after its first pod's start in which a launch that goes on may report less than was done before."""
 
 
 def progress_of(view: View, done: bool) -> Progress | None:
@@ -17,15 +19,26 @@ def progress_of(view: View, done: bool) -> Progress | None:
     stored = view.stored.progress if view.same_attempt else None
     if done:
         last = stored or Progress()
-        return last.model_copy(update={"percent": 100, "eta_seconds": None, "step": last.total, "message": ""})
+        return last.model_copy(update={"percent": 100, "display": "100%", "eta_seconds": None, "step": last.total, "message": ""})
     if stored is not None and view.current and view.stored.stage != view.current.name:
         stored = None
     if view.launch is None or view.launch.end is not None:
         return stored
     fresh = measure(view.launch, [report for report in view.reports.values() if report], view.now)
-    if fresh is None or (stored is not None and not _due(view, stored)):
+    if fresh is None or (stored is not None and (not _due(view, stored) or _catching_up(view.launch, stored, fresh, view.now))):
         return stored
     return fresh
+
+
+def _catching_up(launch: Launch, stored: Progress, fresh: Progress, now: datetime) -> bool:
+    """Tell if a launch that goes on has not read its checkpoint yet: nothing that was done is lost, so nobody reads that it is.
+
+    What it goes on from is known from its first step; a minute later the rest is taken for true too (shards begin one by one).
+    """
+    if fresh.percent >= stored.percent or not stored.time or parse_time(stored.time) > launch.made:
+        return False
+    starts = [pod.started for pod in launch.pods if pod.started]
+    return fresh.step == 0 or not starts or (now - min(starts)).total_seconds() < CATCHING_UP
 
 
 def measure(launch: Launch, reports: list[ProgressReport], now: datetime) -> Progress | None:
@@ -42,6 +55,7 @@ def measure(launch: Launch, reports: list[ProgressReport], now: datetime) -> Pro
         step=step,
         total=total,
         percent=percent,
+        display=f"{percent}%",
         eta_seconds=_eta(launch, percent, now),
         message=" ".join(reports[0].message.split())[:200],
         time=format_time(datetime.fromtimestamp(max(0.0, newest), tz=now.tzinfo)),

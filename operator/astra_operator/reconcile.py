@@ -4,6 +4,7 @@ Every pass starts from what the cluster says and takes one step; nothing is kept
 die at any point (but for how long pods have been silent, see ``_note_silence``). A pass is repeated until there is nothing to do but wait.
 """
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,10 +14,11 @@ from astra_jobs.api.errors import BadInput
 from astra_jobs.api.v1alpha1.common import OPERATOR
 from astra_operator import attempts
 from astra_operator.causes import REFUSALS, Hint, hint, reason_of
-from astra_operator.clusters.base import Cluster, Conflict, Object, Refused, RunKey, parse_time
+from astra_operator.clusters.base import Cluster, ClusterError, Conflict, Event, Object, Refused, RunKey, parse_time
 from astra_operator.desired.launch import LaunchPlan, attempt_config, launch_objects, with_end
 from astra_operator.desired.naming import STACKS_ANNOTATION
 from astra_operator.desired.sandbox import pool_objects
+from astra_operator.events import of_status, of_step
 from astra_operator.frozen import read_live
 from astra_operator.observed import encode_end, observe
 from astra_operator.obstacles import Obstacle, missing_runtime, missing_software
@@ -78,6 +80,7 @@ class Reconciler:
                 # What the step makes is there already, so the observation was older than the cluster: look again later.
                 return Outcome(self.settings.poll, written)
             self.taken(view, step)
+            self._tell(view, of_step(view, step))
             if isinstance(step, Start):
                 # Now its pods have to do something. Others go first: of a thousand runs applied at once, none waits for another's status.
                 return Outcome(0.0, written)
@@ -198,7 +201,14 @@ class Reconciler:
         if status == view.run.get("status"):
             return False
         self.cluster.write_status(view.run, status)
+        self._tell(view, of_status(view, status))
         return True
+
+    def _tell(self, view: View, event: Event | None) -> None:
+        """Leave a line for people; whatever becomes of it, the run goes on."""
+        if event is not None:
+            with contextlib.suppress(ClusterError):
+                self.cluster.event(view.run, event)
 
     def _team(self, namespace: str) -> TeamSettings | BadInput:
         try:

@@ -31,7 +31,7 @@ def services_ready(view: View) -> Verdict:
     obstacle = view.obstacle
     plan, pool = view.pool_plan, view.pool
     if plan is None:
-        return "True", "NoServices", ""
+        return "True", "NoServices", "the stage needs none" if view.current else "no stage needs any now"
     if not view.pool_kept:
         reason = view.verdict.reason if isinstance(view.verdict, GiveUp) else "Suspended"
         return "False", reason, f"sandbox pool {plan.name} is gone until the stage goes on"

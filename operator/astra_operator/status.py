@@ -14,6 +14,7 @@ from astra_jobs.api.v1alpha1.status import REASONS, Attempt, Condition, Conditio
 from astra_operator import services
 from astra_operator.clusters.base import format_time
 from astra_operator.observed import Launch
+from astra_operator.phase import phase_of
 from astra_operator.progress import progress_of
 from astra_operator.restarts import GiveUp, restarts
 from astra_operator.settings import TeamSettings
@@ -71,9 +72,11 @@ def status_of(view: View, opening: bool = False) -> dict[str, Any]:
     where = standing(view)
     generation = view.stored.observed_generation if opening else int(view.run["metadata"].get("generation", 1))
     frozen = view.seen.frozen
+    conditions = [_condition(view, kind, rule(view, where), generation) for kind, rule in RULES.items()]
     status = Status(
         observed_generation=generation,
-        conditions=[_condition(view, kind, rule(view, where), generation) for kind, rule in RULES.items()],
+        phase=phase_of({item.type: (item.status, item.reason) for item in conditions}),
+        conditions=conditions,
         attempt=_attempt(view, where),
         stage=view.current.name if frozen and view.current else None,
         progress=progress_of(view, where.phase == "Done") if frozen else None,
@@ -113,21 +116,29 @@ def reconciling(view: View, where: Standing) -> Verdict:
 def stalled(view: View, where: Standing) -> Verdict:
     """Stalled is true when somebody has to change something, in the run, its namespace or the cluster."""
     stands = where.phase in _STALLED
-    return "True" if stands else "False", where.reason, where.message if stands else ""
+    return "True" if stands else "False", where.reason, where.message if stands else "nobody has to change anything"
 
 
 def suspended(view: View, where: Standing) -> Verdict:
     """Suspended is true while the user asks for no pods."""
-    return ("True", "Suspended", "") if view.suspended else ("False", "Resumed", "")
+    if view.suspended:
+        return "True", "Suspended", "spec.suspend is true"
+    before = view.stored.condition("Suspended")
+    if before is not None and (before.status == "True" or before.reason == "Resumed"):
+        return "False", "Resumed", "spec.suspend was true and is not any more"
+    return "False", "NotSuspended", "spec.suspend is not true"
 
 
 def inputs_ready(view: View, where: Standing) -> Verdict:
     """InputsReady speaks of the wanted attempt's inputs; a frozen attempt has them."""
     if view.seen.frozen is not None and not view.wants_new:
-        return "True", "InputsResolved", ""
+        return "True", "InputsResolved", _inputs_message(len(view.seen.frozen.inputs))
     if where.reason == "InvalidSpec":
-        return "Unknown", "InvalidSpec", ""
-    return "True" if view.resolution.inputs is not None else "False", view.resolution.reason, view.resolution.message
+        return "Unknown", "InvalidSpec", "an invalid spec names no inputs"
+    inputs = view.resolution.inputs
+    if inputs is not None:
+        return "True", view.resolution.reason, view.resolution.message or _inputs_message(len(inputs))
+    return "False", view.resolution.reason, view.resolution.message
 
 
 def services_ready(view: View, where: Standing) -> Verdict:
@@ -139,12 +150,12 @@ def outdated(view: View, where: Standing) -> Verdict:
     """Outdated is true when the attempt was frozen by another version or for another image; nothing else follows from it."""
     frozen = view.seen.frozen
     if frozen is None:
-        return "Unknown", "Pending", ""
+        return "Unknown", "Pending", "there is no attempt yet"
     if frozen.code_version != view.settings.installed:
         return "True", "CodeChanged", f"attempt {frozen.number} was made with {frozen.code_version}, installed is {view.settings.installed}"
     if isinstance(view.team, TeamSettings) and frozen.image != view.team.image:
         return "True", "CodeChanged", f"attempt {frozen.number} uses image {frozen.image}, the team's is {view.team.image}"
-    return "False", "CodeCurrent", ""
+    return "False", "CodeCurrent", f"attempt {frozen.number} was made with what is installed"
 
 
 RULES: dict[ConditionType, Callable[[View, Standing], Verdict]] = {
@@ -208,6 +219,10 @@ def _reused(view: View) -> bool:
     if any(launch.end is not None and launch.end.cause == "Unread" for launch in view.seen.launches):
         return False  # it is in the store because this attempt has put it there
     return len(stages) == len(view.stages) and all(pod.result.reused for pod in pods if pod.result)
+
+
+def _inputs_message(number: int) -> str:
+    return f"all inputs have their artifacts ({number})" if number else "the run has no inputs"
 
 
 def _done_message(view: View) -> str:

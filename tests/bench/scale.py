@@ -21,7 +21,7 @@ from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES,
 from tests.bench.machine import machine
 from tests.bench.scale_kwok import stages
 from tests.cluster.operator_process import QUICK, OperatorProcess
-from tests.cluster.operator_team import IDENTITY, WRITES, OperatorTeam
+from tests.cluster.operator_team import IDENTITY, UNCOUNTED, WRITES, OperatorTeam
 from tests.cluster.plane.addons import start_kwok
 from tests.cluster.plane.plane import ControlPlane, start_plane
 
@@ -96,8 +96,8 @@ class Scale:
         return [event for event in self.plane.audit(since) if event["user"]["username"] == IDENTITY]
 
     def writes(self, since: int) -> list[Object]:
-        """Return the operator's writes, refused ones too, those to the Lease left out."""
-        return [event for event in self.calls(since) if event["verb"] in WRITES and event["objectRef"]["resource"] != "leases"]
+        """Return the operator's writes, refused ones too, those to the Lease and events left out."""
+        return [event for event in self.calls(since) if event["verb"] in WRITES and event["objectRef"]["resource"] not in UNCOUNTED]
 
 
 @contextmanager

@@ -153,10 +153,11 @@ def full_status(reason: str) -> dict[str, Any]:
     attempt = {"number": 2, "digest": "sha256:1", "restarts": 1, "startTime": time, "completionTime": time}
     return {
         "observedGeneration": 1,
+        "phase": "Succeeded",
         "conditions": conditions,
         "attempt": attempt,
         "stage": "train",
-        "progress": {"step": 1, "total": 2, "percent": 50, "etaSeconds": 3, "message": "half", "time": time},
+        "progress": {"step": 1, "total": 2, "percent": 50, "display": "50%", "etaSeconds": 3, "message": "half", "time": time},
         "metrics": {f"metric{number}": "1.0" for number in range(32)},
         "artifact": artifact,
         "artifacts": {"train": artifact},
@@ -214,8 +215,8 @@ def test_a_status_may_be_nothing_and_is_no_business_of_whoever_writes_the_spec(w
 def test_the_table_of_kubectl(plane: ControlPlane, wire: Wire, stored: str) -> None:
     assert write_status(wire, stored, full_status("Finished"))[0] == OK
     narrow, wide = (plane.kubectl("-n", wire.namespace, "get", "rl", "stored", *more).stdout.splitlines() for more in ((), ("-o", "wide")))
-    assert narrow[0].split() == ["NAME", "STATUS", "REASON", "STAGE", "PROGRESS", "ATTEMPT", "AGE"]
-    assert narrow[1].split()[:-1] == ["stored", "True", "Finished", "train", "50", "2"]
+    assert narrow[0].split() == ["NAME", "PHASE", "REASON", "STAGE", "PROGRESS", "ATTEMPT", "AGE"]
+    assert narrow[1].split()[:-1] == ["stored", "Succeeded", "Finished", "train", "50%", "2"]
     assert wide[0].split()[7:] == ["QUEUE", "ARTIFACT", "MESSAGE"]
     assert wide[1].split()[7:] == ["team", "sha256:" + "0" * 64, "why"]
     assert "rlrun.astra.dev/stored" in plane.kubectl("-n", wire.namespace, "get", "astra").stdout

@@ -94,7 +94,13 @@ def gone_quiet(scene: Scene) -> None:
 
 
 WISHES = [
-    Row("it is applied", lambda scene: None, lambda scene: scene.put("ToolCorpus"), ["Open 1", "Start collect/0"], RUNNING),
+    Row(
+        "it is applied",
+        lambda scene: None,
+        lambda scene: scene.put("ToolCorpus"),
+        ["Open 1", "Start collect/0"],
+        RUNNING | {"Suspended": "False NotSuspended"},
+    ),
     Row("its stage ends well", corpus, lambda scene: scene.succeed(scene.pod), [], FINISHED),
     Row("its stage was in the store", corpus, found, [], UP_TO_DATE),
     Row("it is suspended", corpus, again(suspend=True), ["End Suspended", "Remove Job"], SUSPENDED),

@@ -125,6 +125,8 @@ def check(row: Row) -> Scene:
     assert {kind: seen[kind] for kind in row.conditions} == row.conditions, scene.message(scene.key, "Reconciling")
     said = {item.message for item in scene.status(scene.key).conditions}
     assert any(row.says in message for message in said), said
+    wordless = [item.type for item in scene.status(scene.key).conditions if not item.reason or not item.message]
+    assert wordless == [], row.name
     attempt = scene.status(scene.key).attempt
     assert (attempt.restarts if attempt else 0) == row.restarts
     if row.wait:

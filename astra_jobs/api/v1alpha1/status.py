@@ -9,6 +9,8 @@ from astra_jobs.api.base import Model
 
 ConditionType = Literal["Succeeded", "Ready", "Reconciling", "Stalled", "Suspended", "InputsReady", "ServicesReady", "Outdated"]
 
+RunPhase = Literal["Pending", "Waiting", "Running", "Suspended", "Succeeded", "Failed", "Stalled"]
+
 REASONS: dict[str, str] = {
     "Pending": "The run was seen and nothing was started yet.",
     "WaitingForInput": "A run that this one refers to has no artifact yet, or does not exist.",
@@ -40,7 +42,8 @@ REASONS: dict[str, str] = {
     "SandboxRuntimeMissing": "The RuntimeClass of the sandbox does not exist, or the node could not make the pod's sandbox.",
     "Restarting": "The workload failed or hung and is started again from the last checkpoint.",
     "Suspended": "The user asked for no pods; progress is kept.",
-    "Resumed": "The run is not suspended.",
+    "Resumed": "The run was suspended and is not any more.",
+    "NotSuspended": "The run was never suspended.",
     "Finished": "All stages have ended and the artifact is committed.",
     "UpToDate": "What was asked for was found in the store; nothing was executed.",
     "BadInput": "The job refused its input; it will not be tried again until something changes.",
@@ -104,6 +107,7 @@ class Progress(Model):
     step: int = Field(default=0, description="steps done")
     total: int = Field(default=0, description="steps in all")
     percent: int = Field(default=0, description="percent of the stage")
+    display: str = Field(default="", description="the same with its sign, for tables")
     eta_seconds: int | None = Field(default=None, description="seconds that the rest of the stage may take")
     message: str = Field(default="", max_length=200, description="what the job says about it")
     time: str = Field(default="", description="RFC 3339, when the job made its last step")
@@ -113,6 +117,11 @@ class Status(Model):
     """What is known of a run."""
 
     observed_generation: int = Field(default=0, description="generation of the spec that the status is about")
+    phase: RunPhase | None = Field(
+        default=None,
+        description="where the run stands, in one word for people, derived from the conditions; Stalled goes on by itself once what the "
+        "message names is put right, Failed once the spec is changed or the run is tried again",
+    )
     conditions: list[Condition] = Field(default_factory=list, max_length=8, description="facts about the run, one of each type")
     attempt: Attempt | None = Field(default=None, description="the current or the last attempt")
     stage: str | None = Field(default=None, description="stage that runs, or ran last")

@@ -48,6 +48,10 @@ test compares them with what the API server's audit log shows, both ways.
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
+# What kubectl describe tells of a run's life.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 # Why a run waits for quota.
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]

@@ -27,7 +27,7 @@ NetworkPolicy is. Times are RFC 3339 in UTC.
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
@@ -46,6 +46,16 @@ class RunKey(NamedTuple):
     kind: Kind
     namespace: str
     name: str
+
+
+class Event(NamedTuple):
+    """A line of a run's life: ``name`` is its object's, ``action`` what the operator did, ``reason`` and ``note`` what a person reads."""
+
+    name: str
+    action: Literal["Open", "Start", "End", "Report"]
+    reason: str
+    note: str
+    warning: bool = False
 
 
 class ClusterError(Exception):
@@ -138,6 +148,9 @@ class Cluster(Protocol):
 
     def write_status(self, run: Object, status: dict[str, Any]) -> None:
         """Replace the run's status; ``Gone`` when the run no longer exists with that UID."""
+
+    def event(self, run: Object, event: Event) -> None:
+        """Leave a line of a run's life where people look for it, one of a name once; never waits, and a failure is no error."""
 
     def progress(self, pod: Object) -> ProgressReport | None:
         """Ask a running pod how far it is; None when it does not answer in time or not sensibly."""

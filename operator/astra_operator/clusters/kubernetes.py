@@ -20,11 +20,12 @@ from astra_jobs.api.artifact import Kind
 from astra_jobs.api.base import GROUP
 from astra_jobs.api.result import ProgressReport
 from astra_operator.causes import Warned
-from astra_operator.clusters.base import UNREAD, ClusterError, Fenced, Gone, Object, RunKey, Unreachable
+from astra_operator.clusters.base import UNREAD, ClusterError, Event, Fenced, Gone, Object, RunKey, Unreachable
 from astra_operator.clusters.index import Index
 from astra_operator.clusters.index_trim import controller_of
 from astra_operator.clusters.kubernetes_calls import APPLY, Call, Calls, Verb
 from astra_operator.clusters.kubernetes_errors import Answer, failure
+from astra_operator.clusters.kubernetes_events import EventWriter
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.kubernetes_resources import RESOURCE_OF, RESOURCES, Resource
 from astra_operator.clusters.kubernetes_served import Served
@@ -58,6 +59,7 @@ class KubernetesCluster:
         self._teams = TeamReader(self._calls)
         self._served = Served(self._calls)
         self._told = Troubles(self._calls)
+        self._events = EventWriter(self._calls, self._hooks.may_write)
         self._unsure: dict[str, list[Object]] = {}  # by run: what was to be made, and may have been, when no answer came
 
     # ---- looks, from memory
@@ -143,6 +145,10 @@ class KubernetesCluster:
         if found is None or found["metadata"]["uid"] != metadata["uid"]:
             raise Gone(f"{_name(run)} is gone")
         raise ClusterError(f"{_name(run)} has changed since it was read")
+
+    def event(self, run: Object, event: Event) -> None:
+        """See ``base.Cluster``."""
+        self._events.put(run, event)
 
     def _apply_one(self, item: Object, owner: Object) -> bool:
         self._check_lease(item)

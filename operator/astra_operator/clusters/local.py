@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from astra_jobs.api.artifact import Kind
 from astra_jobs.api.result import ProgressReport
 from astra_operator.causes import Warned
-from astra_operator.clusters.base import WORKLOADS, Gone, Object, RunKey, format_time, key_of
+from astra_operator.clusters.base import WORKLOADS, Event, Gone, Object, RunKey, format_time, key_of
 from astra_operator.clusters.kubernetes_progress import fetch
 from astra_operator.clusters.local_capacity import Amount, Group, admit, machine
 from astra_operator.clusters.local_controllers import add_ranks, missing_pods, surplus_pods, workload_status
@@ -26,7 +26,7 @@ from astra_operator.clusters.local_files import take_lock, write_json
 from astra_operator.clusters.local_jobs import phase_of
 from astra_operator.clusters.local_objects import Objects, Runs, equal, owners_of, read_team, slot_of
 from astra_operator.clusters.processes import Kubelet, address_of, free_port
-from astra_operator.clusters.taken import taken
+from astra_operator.clusters.taken import require_own
 from astra_operator.desired.naming import LOG_ANNOTATION
 
 PROGRESS_PORT, PROGRESS_BYTES, PROGRESS_SECONDS = 9464, 16_384, 1.0
@@ -91,8 +91,7 @@ class LocalCluster:
             item["metadata"]["ownerReferences"] = [head | {"uid": owner["metadata"]["uid"], "controller": True}]
             self.objects.create(item, self._stamp())
             return True
-        if owner["metadata"]["uid"] not in owners_of(old):
-            raise taken(old, owner)
+        require_own(old, owner)
         if item["kind"] == "ConfigMap":
             marks = {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             if not equal(marks, {key: old["metadata"].get(key, {}) for key in marks}):
@@ -116,6 +115,10 @@ class LocalCluster:
         if found is None or found["metadata"]["uid"] != run["metadata"]["uid"]:
             raise Gone(f"{run['kind']} {run['metadata']['name']} is gone")
         self.runs.set_status(key_of(run), status)
+
+    def event(self, run: Object, event: Event) -> None:
+        """See ``base.Cluster``; ``astra describe`` shows them."""
+        self.runs.note(key_of(run), event.name, [self._stamp(), "Warning" if event.warning else "Normal", event.reason, event.note])
 
     def progress(self, pod: Object) -> ProgressReport | None:
         """See ``base.Cluster``; over HTTP, as in a real cluster."""

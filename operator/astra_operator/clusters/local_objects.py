@@ -18,6 +18,7 @@ from astra_operator.clusters.base import Object, RunKey, key_of
 from astra_operator.clusters.local_files import read_json, write_json
 
 Slot = tuple[str, str, str]
+EVENTS = 50
 PATCHABLE = ("suspend", "rerun", "retry")
 
 
@@ -35,6 +36,12 @@ def read_runs(folder: Path) -> list[Object]:
     """Return the runs that are stored under a state folder, by kind and name; takes no lock."""
     found = [read_json(path)["run"] for path in (folder / "runs").glob("*/*.json")]
     return sorted(found, key=lambda run: (run["metadata"]["namespace"], KINDS.index(run["kind"]), run["metadata"]["name"]))
+
+
+def read_events(folder: Path, key: RunKey) -> list[list[str]]:
+    """Return the events of a run, oldest first: time, type, reason, note."""
+    path = _file(folder / "runs", key)
+    return list(read_json(path).get("events", {}).values()) if path.exists() else []
 
 
 def read_team(folder: Path, namespace: str) -> dict[str, str]:
@@ -109,6 +116,15 @@ class Runs:
             raise ValueError(f"only {', '.join(PATCHABLE)} can be patched")
         self._records[key]["patches"] |= values
         self._respec(key)
+
+    def note(self, key: RunKey, name: str, line: list[str]) -> None:
+        """Keep an event of a run, once; the last ``EVENTS`` of them."""
+        events: dict[str, list[str]] = self._records[key].setdefault("events", {}) if key in self._records else {name: line}
+        if name not in events:
+            events[name] = line
+            for old in list(events)[:-EVENTS]:
+                del events[old]
+            self._save(key)
 
     def set_status(self, key: RunKey, status: dict[str, Any]) -> None:
         """Replace a run's status."""

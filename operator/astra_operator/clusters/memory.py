@@ -18,9 +18,9 @@ from astra_jobs.api.base import API_VERSION
 from astra_jobs.api.result import JobResult, ProgressReport
 from astra_operator.causes import Warned
 from astra_operator.clusters import memory_pools, memory_queues
-from astra_operator.clusters.base import UNREAD, WORKLOADS, Gone, Object, Refused, RunKey, format_time, key_of
+from astra_operator.clusters.base import UNREAD, WORKLOADS, Event, Gone, Object, Refused, RunKey, format_time, key_of
 from astra_operator.clusters.local_controllers import ended, missing_pods, surplus_pods, workload_status
-from astra_operator.clusters.taken import taken
+from astra_operator.clusters.taken import require_own
 from astra_operator.desired.naming import LABEL_POOL, LABEL_QUEUE
 from astra_operator.pods import read_pod
 
@@ -63,6 +63,7 @@ class MemoryCluster:
         self.launched: list[str] = []
         self.overlaps: list[str] = []
         self.changes = 0
+        self.events: dict[tuple[str, str], Event] = {}
         self._uids = 0
 
     # ---- the protocol
@@ -90,6 +91,9 @@ class MemoryCluster:
 
     def write_status(self, run: Object, status: dict[str, Any]) -> None:
         self._call("write_status", run["metadata"]["name"], lambda: self._write_status(run, status))
+
+    def event(self, run: Object, event: Event) -> None:
+        self.events.setdefault((run["metadata"]["uid"], event.name), event)
 
     def progress(self, pod: Object) -> ProgressReport | None:
         return self._call("progress", pod["metadata"]["name"], lambda: self.reports.get(pod["metadata"]["name"]))
@@ -255,7 +259,7 @@ class MemoryCluster:
         uid = owner["metadata"]["uid"]
         old = self.objects.get(self._slot(item))
         if old is not None:
-            self._check_owner(old, owner)
+            require_own(old, owner)
             marks = {key: item["metadata"].get(key, {}) for key in ("labels", "annotations")}
             resized = item["kind"] == "Deployment" and old["metadata"].get("annotations") != marks["annotations"]
             if item["kind"] == "ConfigMap" or resized:
@@ -281,12 +285,6 @@ class MemoryCluster:
             self._check_pool(item)
             self.launched.append(f"{uid}/{item['metadata']['name']}")
         return True
-
-    @staticmethod
-    def _check_owner(found: Object | None, run: Object) -> None:
-        owners = found["metadata"].get("ownerReferences", []) if found else []
-        if found is not None and run["metadata"]["uid"] not in [reference["uid"] for reference in owners]:
-            raise taken(found, run)
 
     def _delete(self, item: Object) -> None:
         found = self.objects.get(self._slot(item))
@@ -314,7 +312,7 @@ class MemoryCluster:
 
     def _admit(self, objects: list[Object], owner: Object) -> None:
         for item in objects:
-            self._check_owner(self.objects.get((item["kind"], owner["metadata"]["namespace"], item["metadata"]["name"])), owner)
+            require_own(self.objects.get((item["kind"], owner["metadata"]["namespace"], item["metadata"]["name"])), owner)
         if self.refusal:
             raise Refused(f"{objects[-1]['kind']} {objects[-1]['metadata']['name']}: {self.refusal}")
 

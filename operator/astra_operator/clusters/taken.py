@@ -32,6 +32,12 @@ def taken(found: Object, run: Object) -> Conflict:
     return Conflict(f"{what} belongs to {whose}; remove or rename it, or give the run another name", False)
 
 
+def require_own(found: Object | None, run: Object) -> None:
+    """Raise ``Conflict`` unless an object is the run's, or there is none."""
+    if found is not None and run["metadata"]["uid"] not in [owner["uid"] for owner in found["metadata"].get("ownerReferences", [])]:
+        raise taken(found, run)
+
+
 def _owner(found: Object) -> Object | None:
     owners = found["metadata"].get("ownerReferences") or []
     return next((owner for owner in owners if owner.get("controller")), owners[0] if owners else None)

@@ -28,10 +28,10 @@ class Column:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("Status", f"{_SUCCEEDED}.status", about="True: the artifact is there; False: the run has failed; Unknown: it is on its way"),
+    Column("Phase", ".status.phase", about="Pending, Waiting, Running, Suspended, Succeeded, Failed or Stalled"),
     Column("Reason", f"{_SUCCEEDED}.reason", about="why, in one word"),
     Column("Stage", ".status.stage", about="stage that runs"),
-    Column("Progress", ".status.progress.percent", "integer", about="percent of the stage"),
+    Column("Progress", ".status.progress.display", about="percent of the stage"),
     Column("Attempt", ".status.attempt.number", "integer", about="number of the attempt"),
     Column("Age", ".metadata.creationTimestamp", "date", about="time since the run was created"),
     Column("Queue", ".spec.queue", wide=True, about="LocalQueue that admits the run's workloads"),

@@ -156,7 +156,7 @@ def test_what_the_operator_has_not_seen_or_will_not_have_is_said() -> None:
     player.finish()
     player.cluster.put_run({**player.cluster.runs[key], "spec": {**player.cluster.runs[key]["spec"], "rerun": "again"}})
     text = tree(player, key)
-    assert text.startswith("ToolCorpus tools: Queued, the operator has not seen this spec yet")
+    assert text.startswith("ToolCorpus tools: Pending, the operator has not seen this spec yet")
     assert "attempt 1, DIGEST, began 0s ago, the spec asks for a new attempt" in text
     player.put("ToolCorpus", sources=[])
     player.work()

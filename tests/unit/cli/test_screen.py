@@ -22,8 +22,8 @@ def line(**more: object) -> Line:
         (line(reason="Running"), "starting"),
         (line(state="Succeeded", reason="UpToDate"), "UpToDate"),
         (line(state="Failed", reason="BadInput", message="a: b"), "BadInput: a: b"),
-        (line(state="Queued", reason="Restarting", message="stage train: lost"), "Restarting: stage train: lost"),
-        (line(state="Queued", reason="Pending", message="soon"), "Pending"),
+        (line(state="Running", reason="Restarting", message="stage train: lost"), "Restarting: stage train: lost"),
+        (line(state="Pending", reason="Pending", message="soon"), "Pending"),
     ],
 )
 def test_detail(shown: Line, text: str) -> None:
@@ -85,13 +85,13 @@ def corpus(succeeded: str, reason: str, reconciling: str) -> dict[str, object]:
     [
         (run("c", "True", "Finished", "False"), corpus("True", "Finished", "False"), "Succeeded", False),
         (run("c", "Unknown", "Running", "True"), corpus("True", "Finished", "False"), "Running", True),
-        (run("c", "Unknown", "WaitingForCapacity", "True"), corpus("True", "Finished", "False"), "Queued", True),
+        (run("c", "Unknown", "WaitingForCapacity", "True"), corpus("True", "Finished", "False"), "Waiting", True),
         (run("c", "Unknown", "WaitingForInput", "True"), corpus("Unknown", "Running", "True"), "Waiting", True),
         (run("c", "Unknown", "WaitingForInput", "True"), corpus("False", "Failed", "False"), "Waiting", False),
         (run("c", "Unknown", "WaitingForInput", "True"), corpus("Unknown", "Suspended", "False"), "Waiting", False),
         (run("c", "False", "BadInput", "False"), corpus("True", "Finished", "False"), "Failed", False),
         (run("c", "Unknown", "Suspended", "False"), corpus("True", "Finished", "False"), "Suspended", False),
-        (run("c", "True", "Finished", "False", status={}), corpus("True", "Finished", "False"), "Queued", True),
+        (run("c", "True", "Finished", "False", status={}), corpus("True", "Finished", "False"), "Pending", True),
     ],
 )
 def test_when_to_stop_watching(chains: dict[str, object], tools: dict[str, object], state: str, moves: bool) -> None:

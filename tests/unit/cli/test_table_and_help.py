@@ -33,17 +33,26 @@ def test_table_is_what_kubectl_prints() -> None:
             "tools",
             conditions=succeeded("True", "Finished", "all done"),
             attempt={"number": 2},
-            progress={"percent": 100},
+            progress={"percent": 100, "display": "100%"},
+            phase="Succeeded",
             artifact={"digest": "sha256:ab"},
         ),
-        run("SFTRun", "base", conditions=succeeded("Unknown", "Running"), stage="train", attempt={"number": 1}, progress={"percent": 7}),
+        run(
+            "SFTRun",
+            "base",
+            conditions=succeeded("Unknown", "Running"),
+            stage="train",
+            attempt={"number": 1},
+            progress={"percent": 7, "display": "7%"},
+            phase="Running",
+        ),
         run("RLRun", "astra"),
     ]
     assert table(runs, now=NOW) == (
-        "NAME                         STATUS    REASON     STAGE   PROGRESS   ATTEMPT   AGE\n"
-        "toolcorpus.astra.dev/tools   True      Finished           100        2         60m\n"
-        "sftrun.astra.dev/base        Unknown   Running    train   7          1         60m\n"
-        "rlrun.astra.dev/astra                                                          60m"
+        "NAME                         PHASE       REASON     STAGE   PROGRESS   ATTEMPT   AGE\n"
+        "toolcorpus.astra.dev/tools   Succeeded   Finished           100%       2         60m\n"
+        "sftrun.astra.dev/base        Running     Running    train   7%         1         60m\n"
+        "rlrun.astra.dev/astra                                                            60m"
     )
     assert table(runs, wide=True, now=NOW).splitlines()[1].split()[-4:] == ["60m", "sha256:ab", "all", "done"]
 
