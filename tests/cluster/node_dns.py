@@ -88,7 +88,7 @@ def selected_addresses(pods: Sequence[Object]) -> list[str]:
         status = pod.get("status", {})
         ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions", []))
         if ready and "podIP" in status and "deletionTimestamp" not in pod["metadata"]:
-            found.append(str(status["podIP"]))
+            found.append(listening(status["podIP"]))
     return sorted(found)
 
 

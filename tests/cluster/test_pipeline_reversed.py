@@ -12,7 +12,7 @@ from tests.cluster.node_team import Team, Watch, condition
 from tests.e2e.local.kit import TINY
 from tests.patience import patience
 
-MANIFESTS = TINY.split("\n---\n")[1:]  # the first is the laptop's astra-team; here the namespace has its own
+MANIFESTS = TINY.split("\n---\n")[1:]  # the first is the laptop's settings; here the namespace has its own
 RUNS = ("rlrun/astra", "sftrun/base", "envsynthesis/envs", "chainsynthesis/chains", "toolcorpus/tools")
 
 

@@ -15,18 +15,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end }}
 {{- end }}
 
+{{- define "astra-team.user" -}}
+{{- include "astra-team.number" .Values.settings.podUser }}
+{{- end }}
+
+{{- define "astra-team.group" -}}
+{{- if include "astra-team.number" .Values.settings.podGroup }}
+{{- include "astra-team.number" .Values.settings.podGroup }}
+{{- else if ne (include "astra-team.user" .) "Assigned" }}
+{{- include "astra-team.user" . }}
+{{- end }}
+{{- end }}
+
 {{- /* Whom a pod runs as: what the operator writes into every pod of a run, see settings.podUser. */ -}}
 {{- define "astra-team.security" -}}
-{{- $user := include "astra-team.number" .Values.settings.podUser }}
-{{- $group := include "astra-team.number" .Values.settings.podGroup }}
 runAsNonRoot: true
 seccompProfile:
   type: RuntimeDefault
-{{- if ne $user "Assigned" }}
-runAsUser: {{ $user }}
-{{- $group = $group | default $user }}
+{{- if ne (include "astra-team.user" .) "Assigned" }}
+runAsUser: {{ include "astra-team.user" . }}
 {{- end }}
-{{- with $group }}
+{{- with include "astra-team.group" . }}
 runAsGroup: {{ . }}
 fsGroup: {{ . }}
 fsGroupChangePolicy: OnRootMismatch

@@ -201,7 +201,8 @@ Runs of several ranks need the Kubeflow training operator (1.9). Its workers beg
 `--pytorch-init-container-image` names (`alpine:3.10`): mirror that one too where nodes pull from one registry only. What Pod Security says
 of it, and whom it runs as, is in the [chart of a team](../astra-team/README.md).
 
-After `helm upgrade --reuse-values` from an older version, or with `null` for a value or a block, the default counts.
+After `helm upgrade --reuse-values` from an older version, or with `null` for a value or a block, the default counts. A Deployment
+that is there keeps its selector, which cannot change; where charts are rendered without the cluster (Argo CD), delete an older one once.
 """
 
 CHART = Chart(

@@ -29,12 +29,9 @@ _TEAM = TeamSettings(store_url="file:///unset")
 Level = Literal["privileged", "baseline", "restricted"]
 StoreUrl = Annotated[str, StringConstraints(pattern=r"^((s3://|file:///).+)?$", max_length=500)]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$", max_length=500)]
-PodUser = Annotated[
-    str, WithJsonSchema({"oneOf": [{"type": "integer", "minimum": 1, "maximum": 1999999999}, {"type": "string", "pattern": POD_USER}]})
-]
-PodGroup = Annotated[
-    str, WithJsonSchema({"oneOf": [{"type": "integer", "minimum": 0, "maximum": 1999999999}, {"type": "string", "pattern": POD_GROUP}]})
-]
+_ID = {"type": ["integer", "string"], "maximum": 1999999999}
+PodUser = Annotated[str, WithJsonSchema({**_ID, "minimum": 1, "pattern": POD_USER})]
+PodGroup = Annotated[str, WithJsonSchema({**_ID, "minimum": 0, "pattern": POD_GROUP})]
 ResourceName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*$", max_length=253)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=50)]
 

@@ -21,11 +21,11 @@ ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-
 OptionalName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$", max_length=253)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h)$", max_length=20)]
 Texts = dict[str, Text]
-_GOOD = {"oneOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": GRAMMAR, "maxLength": LONGEST}]}
-_GOOD_OR_NOT_SET = {"oneOf": [_GOOD["oneOf"][0], {"type": "string", "pattern": rf"^$|{GRAMMAR}", "maxLength": LONGEST}]}
+# One schema of two types and no alternatives: a refusal is one line.
+_GOOD = {"type": ["number", "string"], "minimum": 0, "maxLength": LONGEST, "pattern": GRAMMAR}
 Amount = Annotated[str, WithJsonSchema(_GOOD)]
 """A quantity as Kubernetes writes it, a number or text; none is negative."""
-OptionalAmount = Annotated[str, WithJsonSchema(_GOOD_OR_NOT_SET)]
+OptionalAmount = Annotated[str, WithJsonSchema({**_GOOD, "pattern": rf"^$|{GRAMMAR}"})]
 
 
 Free = dict[str, Any]

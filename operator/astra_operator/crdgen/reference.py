@@ -49,6 +49,8 @@ def _type(annotation: Any, prop: dict[str, Any]) -> str:
 
 def _bounds(prop: dict[str, Any]) -> str:
     parts = [range_text(prop)] if range_text(prop) else []
+    if "type" not in prop:
+        return parts[0]  # the others only refuse what is neither a number nor text
     low, high = prop.get("minItems"), prop.get("maxItems")
     if low is not None or high is not None:
         parts.append(f"{low or 0} to {high} items" if high is not None else f"at least {low} items")
