@@ -154,6 +154,6 @@ def test_a_process_killed_shows_the_signal_and_one_that_vanished_with_its_node_i
 
 
 def test_following_a_log_ends_with_the_pod(box: Box) -> None:
-    box.run("talker", "for i in 1 2 3 4 5; do echo line $i; sleep 0.2; done")
+    box.run("talker", "for i in 1 2 3 4 5; do echo line $i; sleep 1; done")
     box.state("talker", "running")
     assert box.kubectl("logs", "-f", "job/talker").splitlines() == [f"line {i}" for i in range(1, 6)]

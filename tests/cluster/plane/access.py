@@ -63,7 +63,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(what: str, probe: Callable[[], Value | None], seconds: float = 30, every: float = 0.05) -> Value:
+def wait_for(what: str, probe: Callable[[], Value | None], seconds: float = 90, every: float = 0.05) -> Value:
     """Call `probe` until it gives something true, and return that; AssertionError naming `what` after `seconds`."""
     deadline = time.monotonic() + patience(seconds)
     while True:
