@@ -121,11 +121,12 @@ def test_the_walls_of_a_call_are_the_specs() -> None:
 
 
 def test_the_size_is_the_runs() -> None:
-    size = {"replicas": 7, "resources": {"cpu": "3", "memory": "8Gi"}}
+    size = {"replicas": 7, "resources": {"cpu": "3", "memory": "8Gi", "ephemeralStorage": "512Mi"}}
     for item in of("Deployment", built("RLRun", sandbox=size)):
         assert item["spec"]["replicas"] == 7
         box = item["spec"]["template"]["spec"]["containers"][0]
-        assert box["resources"] == {"requests": {"cpu": "3", "memory": "8Gi"}, "limits": {"memory": "8Gi"}}
+        limits = {"memory": "8Gi", "ephemeral-storage": "512Mi"}
+        assert box["resources"] == {"requests": {"cpu": "3"} | limits, "limits": limits}
     (small,), (large,) = (pods(built("SFTRun", sandbox={"resources": {"cpu": "1", "memory": memory}})) for memory in ("1Gi", "8Gi"))
     assert int(settings(small)["LIVE"]) < int(settings(large)["LIVE"])
     assert int(settings(small)["ZYGOTE_MIB"]) + 16 * int(settings(small)["LIVE"]) <= 768
