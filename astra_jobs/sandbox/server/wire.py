@@ -6,7 +6,7 @@ refused. A result's text is carried as it came from the session and is never par
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -18,6 +18,9 @@ NAME = r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 """Anchored by ``\\Z``: ``$`` would let a line break stand behind the name."""
 CALLS = 4096
 """Most calls, sessions or names of sessions in one request."""
+VALUES = 100_000
+"""Most values in the arguments, logs or schemas of one request. Reading them keeps the event loop for some ten milliseconds; a text of
+any length is one value."""
 DEPTH = 200
 """Deepest nesting of arguments and schemas."""
 Milliseconds = Annotated[int, Meta(ge=0, le=86_400_000)]
@@ -150,23 +153,26 @@ def _line(message: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", "?", message)[:300]
 
 
-def check_plain(value: Any, depth: int = DEPTH) -> None:
-    """Raise Refused unless a value is data that JSON has a form for, nested no deeper than so many levels."""
+def check_plain(value: Any, depth: int = DEPTH, left: int = VALUES) -> int:
+    """Return how many more values there may be; raises Refused for too many, too deep a nesting, and what JSON has no form for."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
-        return
-    if depth == 0:
-        raise Refused(400, "bad_request", f"arguments are nested deeper than {DEPTH} levels")
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise Refused(400, "bad_request", f"a key is a {type(key).__name__}; keys are text")
-            check_plain(item, depth - 1)
-    elif kind is list:
-        for item in value:
-            check_plain(item, depth - 1)
-    elif kind is not float or not math.isfinite(value):
+    if kind is list or kind is dict:
+        if depth == 0:
+            raise Refused(400, "bad_request", f"arguments are nested deeper than {DEPTH} levels")
+        if len(value) >= left:
+            raise Refused(413, "body_too_large", f"a request holds more than {VALUES} values")
+        for item in value if kind is list else _values(value):
+            left = check_plain(item, depth - 1, left)
+    elif not (kind is str or kind is int or kind is bool or value is None or (kind is float and math.isfinite(value))):
         raise Refused(400, "bad_request", f"{value!r:.40} is not data of JSON")
+    return left - 1
+
+
+def _values(value: dict[Any, Any]) -> Iterable[Any]:
+    for key in value:
+        if type(key) is not str:
+            raise Refused(400, "bad_request", f"a key is a {type(key).__name__}; keys are text")
+    return value.values()
 
 
 def _msgpack(body: type[Any]) -> Callable[[bytes | bytearray], Any]:
@@ -175,14 +181,21 @@ def _msgpack(body: type[Any]) -> Callable[[bytes | bytearray], Any]:
 
 
 def _json(body: type[Any]) -> Callable[[bytes | bytearray], Any]:
-    """JSON can say nothing that is not plain; only a body with that many brackets can be nested too deeply."""
+    """JSON can say nothing that is not plain; only a body with so many brackets or commas can be too deep, or hold too much."""
     decode = msgspec.json.Decoder(body).decode
-    return lambda data: _checked(decode(data)) if data.count(b"[") + data.count(b"{") > DEPTH else decode(data)
+
+    def decoded(data: bytes | bytearray) -> Any:
+        brackets = data.count(b"[") + data.count(b"{")
+        suspect = brackets > DEPTH or (len(data) > VALUES and brackets + data.count(b",") > VALUES)
+        return _checked(decode(data)) if suspect else decode(data)
+
+    return decoded
 
 
 def _checked(request: Any) -> Any:
+    left = VALUES
     for value in _free(request):
-        check_plain(value)
+        left = check_plain(value, DEPTH, left)
     return request
 
 

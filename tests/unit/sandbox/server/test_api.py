@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from astra_jobs.api.base import digest_of
+from astra_jobs.sandbox.pool import bases
 from astra_jobs.sandbox.protocol import SandboxLimits
 from tests.unit.sandbox.server.kit import Answer, Raw, call, real, run, serving
 from tests.unit.sandbox.waiting import until
@@ -302,5 +304,38 @@ def test_a_draining_server_takes_no_sessions_and_serves_those_it_has() -> None:
             assert (await caller.asked("POST", "/v1/sessions/a/fork", {}))[0] == 429
             assert (await caller.calls(call("a", 0, "add", {"x": 1})))[0]["outcome"] == "ok"
             assert (await caller.asked("GET", "/v1/capabilities"))[1]["draining"] is True
+
+    run(body())
+
+
+def test_a_server_without_its_base_process_is_not_ready_and_then_not_alive_until_one_holds_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        async with serving(real()) as server:
+            caller, probe = Caller(await server.client()), await server.client()
+            engine = server.service.engine.first
+            await caller.open("a")
+
+            async def probes() -> list[int]:
+                return [(await probe.asked("GET", path)).status for path in ("/healthz", "/readyz")]
+
+            assert await probes() == [200, 200]
+            monkeypatch.setattr(bases, "PAUSE", 3600.0)
+            monkeypatch.setattr(bases, "AT_ONCE", 0)
+            monkeypatch.setattr(bases, "LONGEST_PAUSE", 3600.0)
+            engine.calls.rooms.base.process.kill()
+            await until(lambda: not engine.ready)
+            assert await probes() == [200, 503]
+            monkeypatch.setattr(bases, "PATIENCE", 0.0)
+            assert await probes() == [503, 503]
+            status, told = await caller.asked("POST", "/v1/sessions", {"sessions": [{"environment": DIGEST, "seed": 1}]})
+            assert (status, told["error"]) == (429, "overloaded")
+            assert "start this server anew" in told["message"]
+            result = (await caller.calls(call("a", 0, "add", {"x": 1})))[0]
+            assert result["outcome"] == "infra_error"
+            monkeypatch.setattr(bases, "WINDOW", 0.0)
+            engine.calls.rooms.bases.start()
+            await until(lambda: engine.ready)
+            assert await probes() == [200, 200]
+            assert (await caller.calls(call("a", 0, "add", {"x": 1})))[0]["outcome"] == "ok"
 
     run(body())

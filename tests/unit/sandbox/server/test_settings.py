@@ -45,7 +45,16 @@ def test_every_number_reaches_its_setting(key: str) -> None:
         pool.live,
         pool.environments,
     ]
-    found += [pool.zygote_mib, pool.parallel, pool.queue, pool.session_queue, settings.variants, pool.lease_seconds]
+    found += [
+        pool.zygote_mib,
+        pool.log_mib,
+        pool.session_log_mib,
+        pool.parallel,
+        pool.queue,
+        pool.session_queue,
+        settings.variants,
+        pool.lease_seconds,
+    ]
     found += [http.connections, http.body >> 20, http.idle_seconds, settings.drain_seconds]
     assert found == numbers
 

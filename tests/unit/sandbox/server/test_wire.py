@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astra_jobs.sandbox.server.exchange import Refused
-from astra_jobs.sandbox.server.wire import DEPTH, JSON_FORM, MSGPACK_FORM, Calls, Fork, NewSessions, Tools, answer_form_of, form_of
+from astra_jobs.sandbox.server.wire import DEPTH, JSON_FORM, MSGPACK_FORM, VALUES, Calls, Fork, NewSessions, Tools, answer_form_of, form_of
 
 JSON_DATA = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -100,3 +100,23 @@ def test_forms_are_chosen_by_headers() -> None:
     assert answer_form_of({b"accept": b"text/html"}, MSGPACK_FORM) is MSGPACK_FORM
     with pytest.raises(Refused):
         form_of({b"content-type": b""})
+
+
+def test_the_number_of_values_is_bounded_whatever_their_shape() -> None:
+    half = VALUES // 2
+    few = {"x": [0] * (half - 10), "y": {str(number): [] for number in range(half - 10)}}
+    for form in (JSON_FORM, MSGPACK_FORM):
+        assert form.decode(Calls, form.encode(calls(few))).calls[0].arguments == few
+        assert form.decode(Calls, form.encode(calls({"x": "," * 4 * VALUES}))).calls[0].tool == "t"
+        for many in (
+            {"x": [0] * (VALUES + 1)},
+            {"x": [[]] * VALUES},
+            {str(number): None for number in range(VALUES + 1)},
+            {"x": [0] * (half + 1), "y": [0] * (half + 1)},
+        ):
+            with pytest.raises(Refused) as refused:
+                form.decode(Calls, form.encode(calls(many)))
+            assert (refused.value.status, refused.value.code) == (413, "body_too_large")
+        shared = {"calls": [{"session": "s", "seq": seq, "tool": "t", "arguments": {"x": [0] * 1000}} for seq in range(VALUES // 1000)]}
+        with pytest.raises(Refused):
+            form.decode(Calls, form.encode(shared))
