@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from astra_jobs.api.errors import BadInput
-from astra_jobs.sandbox.pool.records import MIB, Bundle, LogEntry, Session, payload_of
+from astra_jobs.sandbox.pool.records import MIB, Bundle, LogEntry, payload_of
 from astra_jobs.sandbox.protocol import APPLIED, CallOutcome, CallResult, failure
 
 ARGUMENTS = 4 << 20
@@ -23,10 +23,8 @@ def refused(bundle: Bundle, body: bytes, tool: str, arguments: dict[str, Any]) -
     return failure("invalid_args", fault) if fault else None
 
 
-def too_long(session: Session, body: bytes, most: int) -> CallResult | None:
+def too_long(most: int) -> CallResult:
     """Return the result of a call with which a session's history would be longer than so many MiB."""
-    if session.log_bytes + session.waiting + len(body) <= most * MIB:
-        return None
     return failure("invalid_args", f"the session's calls hold more than {most} MiB of arguments and results")
 
 

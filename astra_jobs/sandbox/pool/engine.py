@@ -53,6 +53,7 @@ class Engine:
         self._lease_timer: asyncio.TimerHandle | None = None
         self._users: range | None = None
         self._uses = 0
+        self._most_log = settings.session_log_mib * MIB
 
     async def start(self) -> None:
         """Start the base zygote and prove the walls; WallMissing, BadInput (memory limit too small) or Transient."""
@@ -216,8 +217,9 @@ class Engine:
             self.calls.count("overloaded")
             pending.done[0](failure("overloaded", "the calls of all sessions hold too much memory", retry_after=RETRY))
             return
-        too_much = too_long(session, pending.body, self.settings.session_log_mib)
-        pending.result = refused(session.bundle, pending.body, tool, arguments) or too_much
+        pending.result = refused(session.bundle, pending.body, tool, arguments)
+        if session.log_bytes + session.waiting + len(pending.body) > self._most_log and pending.result is None:
+            pending.result = too_long(self.settings.session_log_mib)
         session.results[pending.seq] = pending
         self.calls.add(session, pending)
         self._dirty.append(session)

@@ -46,7 +46,10 @@ class Ledger:
         """Count a call that was asked for."""
         size = len(pending.body)
         session.waiting += size
-        self.add(session, CALL + size)
+        size += CALL
+        session.held += size
+        session.bundle.held += size
+        self.held += size
 
     def answered(self, session: Session, pending: Pending, kept: bool, logged: bool) -> None:
         """Count a call's result; ``kept`` says that the call is remembered, ``logged`` that a replay needs its arguments."""
@@ -56,7 +59,10 @@ class Ledger:
         if not kept:
             self.add(session, -CALL - size)
         elif logged or size <= SHORT:
-            self.add(session, len(result.text) if result is not None else 0)
+            more = len(result.text) if result is not None else 0
+            session.held += more
+            session.bundle.held += more
+            self.held += more
         else:
             pending.body = digest_of(pending.body)
             self.add(session, len(pending.body) - size + (len(result.text) if result is not None else 0))
