@@ -86,6 +86,8 @@ def lose_races(team: OperatorTeam) -> None:
         metadata = {"name": "usage", "namespace": team.namespace}
         team.plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"labels": LABELS}, "spec": BOX})
         cluster.delete({"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"uid": "another"}})
+        assert cluster.warnings({"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"uid": "another"}}) == []
+        assert not cluster.terminating(team.namespace)
 
 
 def test_every_right_is_used_and_nothing_else(kueue: ControlPlane, runtime: None, tmp_path: Path) -> None:
