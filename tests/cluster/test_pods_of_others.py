@@ -83,37 +83,16 @@ def test_a_pod_whose_claim_is_missing_says_so(node: NodeProcess, team: OperatorT
     assert 'persistentvolumeclaim "nowhere" not found' in condition_of(team, "Stalled")["message"]
 
 
-@pytest.mark.parametrize("operated", [False, True], ids=["without the operator", "with it"])
-def test_a_namespace_that_is_deleted_while_shards_run_goes_away(plane: ControlPlane, tmp_path: object, operated: bool) -> None:
-    """The first case is the control: a Job with retries of each shard keeps its namespace, unless somebody removes the Job."""
-    team = OperatorTeam(plane, "going")
-    operator = OperatorProcess(team.identity(), [team.namespace], tmp_path)  # type: ignore[arg-type]
-    with operator:
-        team.put("EnvSynthesis", "envs")
-        team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
-        pods = [item["metadata"]["name"] for item in team.objects("pods")]
-        for pod in pods:
-            show(team, pod, "Running", container("job", running(), True))
-        if not operated:
-            operator.stop()
-        plane.kubectl("delete", "namespace", team.namespace, "--wait=false")
-        team.wait("its pods are told to go", lambda: all("deletionTimestamp" in item["metadata"] for item in team.objects("pods")), SECONDS)
-        for pod in pods:
-            shown = plane.kubectl("-n", team.namespace, "get", "pod", pod, "--ignore-not-found", "-o", "name").stdout.strip()
-            if shown:
-                show(team, pod, "Failed", container("job", ended(143)), conditions=[condition("Ready", "False", reason="PodFailed")])
+def test_a_namespace_that_is_deleted_while_shards_run_goes_away(plane: ControlPlane, team: OperatorTeam) -> None:
+    team.put("EnvSynthesis", "envs")
+    team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
+    pods = [item["metadata"]["name"] for item in team.objects("pods")]
+    for pod in pods:
+        show(team, pod, "Running", container("job", running(), True))
+    plane.kubectl("delete", "namespace", team.namespace, "--wait=false")
+    team.wait("the operator removes the Job", lambda: not team.jobs(), SECONDS)
 
-        def there() -> str:
-            return plane.kubectl("get", "namespace", team.namespace, "--ignore-not-found", "-o", "name").stdout.strip()
+    def there() -> str:
+        return plane.kubectl("get", "namespace", team.namespace, "--ignore-not-found", "-o", "name").stdout.strip()
 
-        def remains() -> str:
-            return plane.kubectl("get", "namespace", team.namespace, "-o", "jsonpath={.status.conditions[*].message}").stdout
-
-        if operated:
-            team.wait("the namespace is gone", lambda: not there(), 300)
-            return
-        team.wait("it is kept for the sake of its Job", lambda: "batch.kubernetes.io/job-tracking" in remains(), SECONDS)
-        assert there()
-        assert team.jobs()
-        team.kubectl("delete", "job", "--all")
-        team.wait("the namespace is gone after all", lambda: not there(), 300)
+    team.wait("the namespace is gone", lambda: not there(), 300)
