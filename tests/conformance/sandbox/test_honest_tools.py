@@ -16,6 +16,7 @@ from astra_jobs.sandbox.pool import process_sandbox
 from astra_jobs.sandbox.protocol import CallResult, SandboxLimits
 from tests.conformance.sandbox.honest import classes, language, library, results
 from tests.conformance.sandbox.ways import NOTHING, tool
+from tests.patience import patience
 
 TOOLS = {**classes.TOOLS, **language.TOOLS, **library.TOOLS, **results.TOOLS}
 CALLS = 3
@@ -50,7 +51,9 @@ def plainly(codes: dict[str, str]) -> dict[str, Any]:
     """Run tools in plain Python, a process each; return what each call gave."""
     command = [sys.executable, "-W", "ignore", "-c", PLAIN, str(CALLS)]
     environment = {"PATH": os.defpath, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
-    said = subprocess.run(command, input=json.dumps(codes), capture_output=True, text=True, check=False, timeout=300, env=environment)
+    said = subprocess.run(
+        command, input=json.dumps(codes), capture_output=True, text=True, check=False, timeout=patience(300), env=environment
+    )
     return dict(json.loads(line) for line in said.stdout.splitlines())
 
 

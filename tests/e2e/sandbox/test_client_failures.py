@@ -131,7 +131,7 @@ async def lives(sandbox, after=None, then=None):
 
 def lived(servers, after=None, then=None, **more):
     async def body():
-        async with asyncio.timeout(120), remote_sandbox(settings(servers, **more)) as sandbox:
+        async with asyncio.timeout(patience()), remote_sandbox(settings(servers, **more)) as sandbox:
             return await lives(sandbox, after, then)
 
     return asyncio.run(body())
@@ -198,13 +198,13 @@ def test_idle_sessions_outlive_their_lease_while_the_client_is_there(tmp_path):
     """The positive control is the session that nobody keeps alive: it is gone at once when its lease is over."""
 
     async def body(server):
-        async with asyncio.timeout(60), remote_sandbox(settings([server], lease=1.0)) as sandbox:
+        async with asyncio.timeout(patience()), remote_sandbox(settings([server], lease=1.0)) as sandbox:
             environment = await sandbox.put(TOOLS)
             kept, left = [await sandbox.open(environment, 0) for _ in range(2)]
             for session in (kept, left):
                 assert (await sandbox.call(session, 0, "fold", {"x": 1})).value == 1
             abandoned = sandbox._sessions.pop(left)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience()):
                 while sandbox._sessions[kept].lane.metrics.values["requests"] < 14:  # some nine heartbeats, three seconds
                     await asyncio.sleep(0.05)
                 assert await abandoned.lane.heartbeat([abandoned.name]) == [abandoned.name]

@@ -7,6 +7,7 @@ from typing import Any
 
 from astra_jobs.sandbox.protocol import CallResult, ToolCode
 from astra_jobs.sandbox.remote import RemoteSandbox, Settings, remote_sandbox
+from tests.patience import patience
 from tests.unit.sandbox.client.fake import KEY, Copy, Fake
 
 TOOLS = [
@@ -21,7 +22,7 @@ async def client(servers: Sequence[Fake] | str, **settings: Any) -> AsyncIterato
     """Give a client with little patience."""
     url = servers if isinstance(servers, str) else tuple(server.url for server in servers)
     given = {"key": KEY, "isolation": "Process", "patience": 10.0, "silence": 0.5, "request": 0.25, **settings}
-    async with asyncio.timeout(50), remote_sandbox(Settings(url=url, **given)) as sandbox:
+    async with asyncio.timeout(patience()), remote_sandbox(Settings(url=url, **given)) as sandbox:
         yield sandbox
 
 

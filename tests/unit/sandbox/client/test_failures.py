@@ -107,7 +107,7 @@ def test_a_server_that_comes_back_at_its_place_is_used_again():
             await sandbox.call(session, 0, *LIFE[0])
             await server.stop()
             calling = asyncio.ensure_future(sandbox.call(session, 1, *LIFE[1]))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patience()):
                 while not sandbox.counts().get("endpoints_lost"):
                     await asyncio.sleep(0.01)
             server.restart()

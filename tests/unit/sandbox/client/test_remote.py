@@ -15,6 +15,7 @@ from astra_jobs.sandbox.remote import sandbox as remote
 from astra_jobs.sandbox.remote import state
 from astra_jobs.sandbox.remote.rendezvous import share
 from astra_jobs.sandbox.remote.wire import JSON, PACKED, Arguments, content_of
+from tests.patience import patience
 from tests.unit.sandbox.client.fake import fakes
 from tests.unit.sandbox.client.kit import TOOLS, client, told, undisturbed
 
@@ -173,7 +174,7 @@ def test_idle_sessions_are_kept_alive_and_unknown_ones_come_back():
         async with fakes(1) as [server], client([server], lease=0.15) as sandbox:
             session = await sandbox.open(await sandbox.put(TOOLS), 0)
             first = await sandbox.call(session, 0, *ONE)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patience()):
                 while server.seen["heartbeat"] < 2:
                     await asyncio.sleep(0.01)
                 assert "sessions_unknown" not in sandbox.counts()

@@ -146,7 +146,7 @@ class Raw:
         self.send(head + headers + b"\r\n" + data)
 
     async def answer(self, *, head_only: bool = False) -> Answer:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(patience()):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             version, status, _ = lines[0].split(" ", 2)
             assert version == "HTTP/1.1"
@@ -160,7 +160,7 @@ class Raw:
 
     async def ended(self) -> bytes:
         """Read until the server closes, in order: a reset could have taken an answer along."""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(patience()):
             return await self.reader.read(-1)
 
     async def cut(self) -> None:
