@@ -37,7 +37,6 @@ def mcp_server() -> Server:
         name="files",
         domain="files",
         origin="Mcp",
-        command=["files"],
         tools=[Tool(name=name, description="a file tool", parameters=schema) for name in names],
     )
 
