@@ -1,6 +1,7 @@
 """What others do to pods, with real controllers around: containers beside the job, Jobs whose pods are refused, a namespace that goes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -83,16 +84,40 @@ def test_a_pod_whose_claim_is_missing_says_so(node: NodeProcess, team: OperatorT
     assert 'persistentvolumeclaim "nowhere" not found' in condition_of(team, "Stalled")["message"]
 
 
-def test_a_namespace_that_is_deleted_while_shards_run_goes_away(plane: ControlPlane, team: OperatorTeam) -> None:
-    team.put("EnvSynthesis", "envs")
-    team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
+def going(plane: ControlPlane, team: OperatorTeam) -> Callable[[], str]:
+    """Delete a namespace in which shards run; return a function that names it while it is there."""
     pods = [item["metadata"]["name"] for item in team.objects("pods")]
     for pod in pods:
         show(team, pod, "Running", container("job", running(), True))
     plane.kubectl("delete", "namespace", team.namespace, "--wait=false")
+    return lambda: plane.kubectl("get", "namespace", team.namespace, "--ignore-not-found", "-o", "name").stdout.strip()
+
+
+def test_a_namespace_that_is_deleted_while_shards_run_goes_away(plane: ControlPlane, team: OperatorTeam) -> None:
+    team.put("EnvSynthesis", "envs")
+    team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
+    there = going(plane, team)
     team.wait("the operator removes the Job", lambda: not team.jobs(), SECONDS)
-
-    def there() -> str:
-        return plane.kubectl("get", "namespace", team.namespace, "--ignore-not-found", "-o", "name").stdout.strip()
-
     team.wait("the namespace is gone", lambda: not there(), 300)
+
+
+def test_without_the_operator_the_job_keeps_its_pods_and_they_the_namespace(plane: ControlPlane, tmp_path: Path) -> None:
+    """The control: the Job controller may make no new pod, and so never lets go of the old."""
+    team = OperatorTeam(plane, "kept")
+    with OperatorProcess(team.identity(), [team.namespace], tmp_path) as operator:
+        team.put("EnvSynthesis", "envs")
+        team.wait("its shards", lambda: len(team.objects("pods")) == 2, SECONDS)
+        operator.stop()
+    there = going(plane, team)
+    for item in team.objects("pods"):
+        show(team, item["metadata"]["name"], "Failed", container("job", ended(143)))
+
+    def kept() -> bool:
+        held = [item for item in team.objects("pods") if "batch.kubernetes.io/job-tracking" in item["metadata"].get("finalizers", ())]
+        ended_badly = all(item["status"]["phase"] == "Failed" and "deletionTimestamp" in item["metadata"] for item in held)
+        return len(held) == 2 and ended_badly and not team.objects("jobs")[0].get("status", {}).get("conditions")
+
+    team.wait("its pods have ended and are kept", kept, SECONDS)
+    assert there()
+    team.kubectl("delete", "job", "--all")
+    team.wait("the namespace is gone after all", lambda: not there(), 300)
