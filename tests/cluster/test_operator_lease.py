@@ -68,7 +68,7 @@ def test_only_the_holder_writes_and_after_its_death_the_other_takes_over(pair: P
 
 def test_after_an_orderly_end_the_other_takes_over_without_waiting_for_the_lease_to_end(plane: ControlPlane, tmp_path: Path) -> None:
     plane.require_own()
-    pair = Pair(plane, tmp_path, lease=86_400)
+    pair = Pair(plane, tmp_path, lease=3600)
     try:
         assert pair.operators["operator-a"].stop() == 0
         pair.team.wait("the other holds the Lease", pair.team.holder)
