@@ -1,14 +1,12 @@
 """A team's settings: read rarely, whoever needs them, and trusted for a while when the API server does not answer."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from kubernetes.client import ApiClient
 
-from astra_operator.clusters import kubernetes
+from astra_operator.clusters import kubernetes_team
 from astra_operator.clusters.base import Refused, Unreachable
-from astra_operator.clusters.index import Index
-from astra_operator.clusters.kubernetes_calls import Call
+from astra_operator.clusters.kubernetes_calls import Call, Calls
 from astra_operator.clusters.kubernetes_errors import Answer
 
 GOOD = Answer(200, {"data": {"storeUrl": "memory://one"}})
@@ -22,9 +20,8 @@ class Server:
         self.answer: Answer | Exception = GOOD
         self.asked = 0
         self.now = 1000.0
-        self.cluster = kubernetes.KubernetesCluster(ApiClient(), Index())
-        monkeypatch.setattr(self.cluster, "_calls", self)
-        monkeypatch.setattr(kubernetes.time, "monotonic", lambda: self.now)
+        self.reader = kubernetes_team.TeamReader(cast(Calls, self))
+        monkeypatch.setattr(kubernetes_team.time, "monotonic", lambda: self.now)
 
     def send(self, call: Call) -> Answer:
         self.asked += 1
@@ -34,7 +31,7 @@ class Server:
 
     def team(self, after: float = 0.0) -> Any:
         self.now += after
-        return self.cluster.team("team")
+        return self.reader.settings("team")
 
 
 @pytest.fixture

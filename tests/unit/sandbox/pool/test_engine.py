@@ -144,9 +144,9 @@ def test_leases_end_sessions_and_heartbeats_and_calls_keep_them() -> None:
         for name in ("left", "renewed", "called"):
             engine.create(environment, 0, session=name, lease=3)
         engine.create(environment, 0, session="forever")
+        start = time.monotonic()
         await engine.call("left", 0, "count", {})
         seq = 0
-        start = time.monotonic()
         while engine.counts()["sessions"] == 4:
             assert time.monotonic() - start < patience()
             seq += 1
