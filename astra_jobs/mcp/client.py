@@ -59,8 +59,10 @@ def found_program(launch: Launch) -> str:
     program = launch.command[0]
     path = resolve(program, launch.folder)
     if path is None:
-        where = f"in {launch.folder}" if "/" in program else "beside the interpreter or on PATH"
-        raise Unreadable(f"no program {quoted(program)} {where}; install it or correct the command")
+        where = " beside the interpreter or on PATH"
+        if "/" in program:
+            where = "" if program.startswith("/") else f" in {launch.folder}"
+        raise Unreadable(f"no program {quoted(program)}{where}; install it or correct the command")
     return path
 
 

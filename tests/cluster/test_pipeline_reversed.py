@@ -73,8 +73,8 @@ def test_artifacts_are_those_of_a_laptop(team: Team, laptop_digests: dict[str, s
 
 def test_kubectl_reads_well(team: Team) -> None:
     table = [line.split() for line in team.kubectl("get", "astra").splitlines() if line]
-    assert table[0] == ["NAME", "STATUS", "REASON", "STAGE", "PROGRESS", "ATTEMPT", "AGE"]
-    assert [line[1:3] for line in table if "/" in line[0]] == [["True", "Finished"]] * 5
+    assert table[0] == ["NAME", "PHASE", "REASON", "STAGE", "PROGRESS", "ATTEMPT", "AGE"]
+    assert [line[1:3] for line in table if "/" in line[0]] == [["Succeeded", "Finished"]] * 5
     described = team.kubectl("describe", "rlrun", "astra")
     assert re.search(r"Message: +attempt 1: all stages have ended", described)
     assert re.search(r"Reason: +Finished", described)

@@ -30,10 +30,10 @@ def test_everything_succeeds_and_the_table_says_so(undisturbed: Project) -> None
     assert code == 0
     lines = [line.split()[:2] for line in output.splitlines()]
     assert lines == [
-        ["NAME", "STATUS"],
-        ["toolcorpus.astra.dev/tools", "True"],
-        ["chainsynthesis.astra.dev/chains", "True"],
-        ["envsynthesis.astra.dev/envs", "True"],
+        ["NAME", "PHASE"],
+        ["toolcorpus.astra.dev/tools", "Succeeded"],
+        ["chainsynthesis.astra.dev/chains", "Succeeded"],
+        ["envsynthesis.astra.dev/envs", "Succeeded"],
     ]
     assert undisturbed.pods() == []
 
@@ -43,7 +43,7 @@ def test_again_is_up_to_date_at_once_and_starts_nothing(undisturbed: Project) ->
     code, output = undisturbed.astra()
     assert code == 0
     assert "all 3 runs are up to date; nothing was executed" in output
-    assert len(re.findall(r"True\s+UpToDate", output)) == 3
+    assert len(re.findall(r"Succeeded\s+UpToDate", output)) == 3
     assert undisturbed.launched() == before
 
 

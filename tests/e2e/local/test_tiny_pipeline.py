@@ -59,7 +59,7 @@ def test_again_nothing_is_done_and_changes_redo_only_what_they_touch(undisturbed
     report = undisturbed.folder / ".astra" / "report.html"
     written = report.stat().st_mtime_ns
     code, output = undisturbed.astra("run", "pipeline.yaml")
-    assert (code, len(re.findall(r"True\s+UpToDate", output))) == (0, 5)
+    assert (code, len(re.findall(r"Succeeded\s+UpToDate", output))) == (0, 5)
     assert undisturbed.launched() == pods, "nothing was executed"
     assert report.stat().st_mtime_ns == written
 
