@@ -38,7 +38,7 @@ def detail(line: Line) -> str:
     """Return what a run does, in a few words."""
     if line.state == "Succeeded":
         return line.reason
-    if line.state in ("Failed", "Stalled", "Waiting", "Suspended") or line.reason in ("Restarting", "Resumed"):
+    if line.state in ("Failed", "Stalled", "Waiting", "Suspended") or line.reason == "Restarting":
         return f"{line.reason}: {line.message}" if line.message else line.reason
     if line.total:
         rest = f", {age(line.eta)} left" if line.eta is not None else ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from astra_jobs.api.v1alpha1.status import RunPhase
 
-AT_WORK = ("Running", "Restarting", "Resumed")
+AT_WORK = ("Running", "Restarting")
 
 
 def phase_of(conditions: Mapping[str, tuple[str, str]]) -> RunPhase:

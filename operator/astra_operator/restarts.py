@@ -13,6 +13,7 @@ from datetime import datetime
 from astra_jobs.api.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED
 from astra_jobs.api.v1alpha1.status import REASONS
 from astra_operator.clusters.base import format_time, parse_time
+from astra_operator.desired.sizes import SCRATCH
 from astra_operator.observed import End, Launch
 from astra_operator.patience import Watch, Why, too_long
 from astra_operator.pods import PodFact, succeeded
@@ -215,7 +216,8 @@ def _cause(pod: PodFact, earlier: Sequence[Launch]) -> Why:
     if pod.lost:  # the node's doing, whatever the process said while it was told to go
         return Why("Lost", False, "Restarting", f"{pod.where} was lost or evicted" + (f": {pod.message}" if pod.message else ""), newest)
     if pod.out_of_storage:
-        told = f"{pod.where} used more local storage than pod.resources.ephemeralStorage allows; raise it: {pod.message}"
+        bound = f"pod.resources.ephemeralStorage allows ({SCRATCH} of scratch where it is not set)"
+        told = f"{pod.where} used more local storage than {bound}; raise it: {pod.message}"
         return Why("OutOfStorage", True, "OutOfStorage", told, newest)
     if pod.own_exit == EXIT_PREEMPTED:
         before = max((launch.end.checkpoint for launch in earlier if launch.end and launch.end.checkpoint is not None), default=-1)

@@ -123,10 +123,7 @@ def suspended(view: View, where: Standing) -> Verdict:
     """Suspended is true while the user asks for no pods."""
     if view.suspended:
         return "True", "Suspended", "spec.suspend is true"
-    before = view.stored.condition("Suspended")
-    if before is not None and (before.status == "True" or before.reason == "Resumed"):
-        return "False", "Resumed", "spec.suspend was true and is not any more"
-    return "False", "NotSuspended", "spec.suspend is not true"
+    return "False", "NotSuspended", "spec.suspend is not true"  # whatever it was before: a short wish may never have been seen
 
 
 def inputs_ready(view: View, where: Standing) -> Verdict:
@@ -193,11 +190,7 @@ def _at_work(view: View, launch: Launch | None, stage: str) -> Standing:
     if launch is None:
         return Standing("Queued", "Pending", f"stage {stage} is about to start")
     if launch.end is not None:
-        return Standing(
-            "Restarting",
-            "Resumed" if launch.end.cause == "Suspended" else "Restarting",
-            f"stage {stage}: {launch.end.message}".rstrip(": "),
-        )
+        return Standing("Restarting", "Restarting", f"stage {stage}: {launch.end.message}".rstrip(": "))
     wait = wait_of(launch, view.hint, view.now)
     if wait is None:
         return Standing("Running", "Running", f"stage {stage}: {launch.name}")

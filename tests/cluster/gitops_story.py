@@ -113,7 +113,7 @@ def over(recorder: Recorder) -> None:
     recorder.act("toolcorpus/tools", "suspend")
     recorder.until("succeeded and suspended", "toolcorpus/tools", "Suspended", "Suspended")
     recorder.act("toolcorpus/tools", "resume")
-    recorder.until("succeeded", "toolcorpus/tools", "Suspended", "Resumed")
+    recorder.until("succeeded", "toolcorpus/tools", "Suspended", "NotSuspended")
     recorder.team.kubectl("patch", "configmap", "astra-team", "--type=merge", "-p", json.dumps({"data": {"image": "astra-jobs:newer"}}))
     recorder.team.operator.stop()
     recorder.team.operator.start()

@@ -249,7 +249,7 @@ def test_suspend_removes_the_pods_and_resume_goes_on_uncounted(player: Player) -
     assert launches(player) == ["tools-corpus-1-collect-0", "tools-corpus-1-collect-1"]
     player.finish()
     assert player.status(TOOLS).attempt.restarts == 0  # type: ignore[union-attr]
-    assert player.reasons(TOOLS)["Suspended"] == "False Resumed"
+    assert player.reasons(TOOLS)["Suspended"] == "False NotSuspended"
 
 
 def test_a_run_created_suspended_starts_nothing(player: Player) -> None:

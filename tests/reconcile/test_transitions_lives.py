@@ -104,7 +104,7 @@ WISHES = [
     Row("its stage ends well", corpus, lambda scene: scene.succeed(scene.pod), [], FINISHED),
     Row("its stage was in the store", corpus, found, [], UP_TO_DATE),
     Row("it is suspended", corpus, again(suspend=True), ["End Suspended", "Remove Job"], SUSPENDED),
-    Row("it is resumed", suspended, again(suspend=False), ["Start collect/1"], RUNNING | {"Suspended": "False Resumed"}),
+    Row("it is resumed", suspended, again(suspend=False), ["Start collect/1"], RUNNING | {"Suspended": "False NotSuspended"}),
     Row("it is edited while suspended", suspended, again(seed=1), [], SUSPENDED),
     Row(
         "it is resumed after that",

@@ -79,12 +79,12 @@ def test_a_life_in_phases() -> None:
 # ---- conditions (that each has words is looked at in every row of the tables: ``transition_kit.check``)
 
 
-def test_what_was_never_suspended_was_not_resumed() -> None:
+def test_suspended_says_what_is_asked_now_not_what_was_asked_before() -> None:
     player = Player()
     player.put("ToolCorpus")
     player.work()
     assert player.reasons(TOOLS)["Suspended"] == "False NotSuspended"
-    for suspend, expected in ((True, "True Suspended"), (False, "False Resumed")):
+    for suspend, expected in ((True, "True Suspended"), (False, "False NotSuspended")):
         player.put("ToolCorpus", suspend=suspend)
         player.work()
         player.work()

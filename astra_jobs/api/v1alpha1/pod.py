@@ -22,9 +22,12 @@ class Resources(Model):
 
     cpu: Cpu = spec_field("1", about="CPU of one pod, a number or text, what is finer than 1m rounded up", unit="cores", operational=True)
     memory: Memory = spec_field("2Gi", about="memory of one pod, a number or text", unit="bytes", operational=True)
-    ephemeral_storage: Memory = spec_field(
-        "20Gi",
-        about="most that one pod may write to its node's disk: its scratch folder and its logs, a number or text; a laptop ignores it",
+    ephemeral_storage: Memory | None = spec_field(
+        None,
+        about=(
+            "most that one pod may write to its node's disk, its scratch folder and its logs, a number or text; it is asked for too, "
+            "so that queues and quotas must cover ephemeral-storage. Left out, the scratch folder is bounded, by 20Gi; a laptop ignores it"
+        ),
         unit="bytes",
         operational=True,
     )

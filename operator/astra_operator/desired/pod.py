@@ -7,7 +7,7 @@ from astra_jobs.api.v1alpha1.pod import ROOT, Pod
 from astra_operator.desired import secrets as named
 from astra_operator.desired.sandbox import KEY_FOLDER
 from astra_operator.desired.security import pod_security
-from astra_operator.desired.sizes import sized
+from astra_operator.desired.sizes import scratch_limit, sized
 
 PROGRESS_PORT = 9464
 GRACE_SECONDS = 60
@@ -60,7 +60,7 @@ def pod_template(needs: PodNeeds) -> dict[str, Any]:
 def _volumes(needs: PodNeeds) -> list[dict[str, Any]]:
     own = [
         {"name": "in", "configMap": {"name": needs.request}},
-        {"name": "out", "emptyDir": {"sizeLimit": needs.pod.resources.ephemeral_storage}},
+        {"name": "out", "emptyDir": {"sizeLimit": scratch_limit(needs.pod.resources)}},
     ]
     claims = [
         {"name": _claim(item.name), "persistentVolumeClaim": {"claimName": item.claim_name, "readOnly": item.read_only}}
