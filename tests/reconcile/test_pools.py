@@ -119,7 +119,7 @@ def test_what_is_refused_of_a_pool_is_made_once_it_is_allowed(kind: str) -> None
     environments(scene)
     scene.work()
     assert scene.reasons(ENVS)["Stalled"] == "True QuotaRefused"
-    assert scene.reasons(ENVS)["ServicesReady"] == "False Refused"
+    assert scene.reasons(ENVS)["ServicesReady"] == "False QuotaRefused"
     assert scene.pods() == []
     scene.cluster._apply_one = apply  # type: ignore[method-assign]
     scene.wait(60)

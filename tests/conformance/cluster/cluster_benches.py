@@ -36,7 +36,7 @@ def manifest(name: str, namespace: str, spec: Object | None = None) -> Object:
 
 
 def labels(run: Object) -> dict[str, str]:
-    marks = {naming.LABEL_MANAGED: naming.MANAGER, naming.LABEL_KIND: run["kind"], naming.LABEL_RUN: run["metadata"]["name"]}
+    marks = {naming.LABEL_KIND: run["kind"], naming.LABEL_RUN: run["metadata"]["name"]}
     return marks | {naming.LABEL_UID: run["metadata"]["uid"], naming.LABEL_ATTEMPT: "1"}
 
 

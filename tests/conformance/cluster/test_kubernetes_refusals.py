@@ -123,7 +123,7 @@ def test_what_another_process_made_is_found_and_not_made_twice(plane, kubernetes
 
 def test_what_somebody_else_made_is_a_conflict(plane, kubernetes: KubernetesBench, run: Object) -> None:
     plane.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "first", "namespace": kubernetes.namespace}})
-    with pytest.raises(Conflict, match="first belongs to another owner"):
+    with pytest.raises(Conflict, match="ConfigMap first exists and is not this run's"):
         kubernetes.cluster.apply([config(run, "first")], run)
     assert kubernetes.cluster.children(run["metadata"]["uid"]) == []
 
