@@ -5,6 +5,7 @@ Deployments, Services and the garbage collector are Kubernetes' own; no code of 
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def test_a_stage_waits_for_its_pool_which_goes_when_it_ends(team: Pools, operato
         mounted = [volume["secret"]["secretName"] for volume in job["spec"]["template"]["spec"]["volumes"] if "secret" in volume]
         assert mounted == [secret]
         message = team.until("ServicesReady", "True", "ServicesReady")
-        assert message == f"sandbox pool {POOL}: gVisor"
+        assert re.fullmatch(rf"sandbox pool {POOL}: gVisor; \d+ live sessions \(2 pods x \d+\)", message)
         request = json.loads(next(item for item in team.objects("configmaps") if item["metadata"]["name"] == JOB)["data"]["request.json"])
         assert request["sandbox"]["urls"] == [f"http://{POOL}.{team.namespace}.svc:8080"]
         check_ready_addresses(team)
