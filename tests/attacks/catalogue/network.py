@@ -111,7 +111,7 @@ def raw_socket(**a):
     """Send packets of one's own making."""
     import socket
 
-    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).fileno() > 0
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).fileno() >= 0
 
 
 @attack(
@@ -128,7 +128,7 @@ def packet_socket(**a):
     """Listen to everybody's packets."""
     import socket
 
-    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 768).fileno() > 0
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 768).fileno() >= 0
 
 
 @attack("network", NETWORK, proof=returned())
@@ -136,7 +136,7 @@ def netlink_socket(**a):
     """Ask the kernel about the network."""
     import socket
 
-    return socket.socket(16, socket.SOCK_RAW, 0).fileno() > 0
+    return socket.socket(16, socket.SOCK_RAW, 0).fileno() >= 0
 
 
 @attack("network", NETWORK, proof=returned(), native="gVisor has no such sockets")
@@ -144,7 +144,7 @@ def socket_to_the_hypervisor(**a):
     """Open a socket to the machine's host."""
     import socket
 
-    return socket.socket(40, socket.SOCK_STREAM).fileno() > 0
+    return socket.socket(40, socket.SOCK_STREAM).fileno() >= 0
 
 
 @attack("network", NETWORK, proof=returned())

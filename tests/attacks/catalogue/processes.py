@@ -2,7 +2,21 @@
 
 from tests.attacks.attack import attack
 from tests.attacks.proofs import at_least, harmed, returned
-from tests.attacks.walls import CHANGE, CPU, FILE_SIZE, KERNEL, NAMESPACES, OPEN, OWN_UID, PRIVILEGES, PROCESSES, SIGNALS, THREADS, TRACING
+from tests.attacks.walls import (
+    CHANGE,
+    CPU,
+    DESCRIPTORS,
+    FILE_SIZE,
+    KERNEL,
+    NAMESPACES,
+    OPEN,
+    OWN_UID,
+    PRIVILEGES,
+    PROCESSES,
+    SIGNALS,
+    THREADS,
+    TRACING,
+)
 from tests.attacks.weapons import ctypes, raw
 
 MADE = {"proof": returned()}
@@ -209,7 +223,7 @@ def kill_a_neighbour(**a):
     raw("kill", a["neighbour"], 9)
 
 
-@attack("processes", SIGNALS, OWN_UID, PRIVILEGES, alone=(SIGNALS,), **KILLS)
+@attack("processes", SIGNALS, DESCRIPTORS, OWN_UID, PRIVILEGES, alone=(SIGNALS, DESCRIPTORS), **KILLS)
 def signal_by_ownership(**a):
     """Make the victim owner of a pipe, and have the kernel signal it when something comes."""
     import os
@@ -222,7 +236,7 @@ def signal_by_ownership(**a):
     return True
 
 
-@attack("processes", SIGNALS, OWN_UID, PRIVILEGES, KERNEL, alone=(SIGNALS,), **KILLS)
+@attack("processes", SIGNALS, DESCRIPTORS, OWN_UID, PRIVILEGES, KERNEL, alone=(SIGNALS, DESCRIPTORS), **KILLS)
 def signal_by_extended_ownership(**a):
     """The same by the newer form of the call."""
     import os

@@ -257,7 +257,7 @@ class Clumsy:
             if self.how == "cannot":
                 raise AuthorCannot("no")
             answer = await self.inner.answer(request)
-            return answer.model_copy(update={"code": request.code if self.how == "loses a row" else "import os\n" + answer.code})
+            return answer.model_copy(update={"code": request.code if self.how == "loses a row" else "import socket\n" + answer.code})
         return await self.inner.answer(request)
 
 
