@@ -5,7 +5,6 @@ The domain of such a server is the name of its source: with no author LLM to ask
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,14 +112,20 @@ class _Round:
 async def _collect(sources: Sequence[Numbered], around: Surroundings) -> list[RawServer]:
     gate, now = asyncio.Semaphore(AT_ONCE), _Round([name for _, name, _ in sources], around)
     waiting = _missing(sources, around)
-    reading = asyncio.gather(*(_turn(gate, now, number, item, waiting[number]) for number, item in enumerate(sources)))
-    while not (await asyncio.wait({reading}, timeout=LOOK))[0]:
-        if around.should_stop():
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
-            raise Preempted("", "Suspended", "stopped while tool servers were read; they are read again")
-    return reading.result()
+    tasks = [asyncio.create_task(_turn(gate, now, number, item, waiting[number])) for number, item in enumerate(sources)]
+    pending = set(tasks)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=LOOK, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            if pending and around.should_stop():
+                raise Preempted("", "Suspended", "stopped while tool servers were read; they are read again")
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # all of them: a server that is being ended takes its time
+    return [task.result() for task in tasks]
 
 
 def _missing(sources: Sequence[Numbered], around: Surroundings) -> list[str]:
