@@ -205,7 +205,7 @@ def test_quota_refusals_are_reasons_on_the_run(plane: ControlPlane, tmp_path: Pa
     quota_counts(team)
     with team.operator():
         team.put()
-        team.wait("the refusal", lambda: team.condition("Stalled")[:2] == ("True", "Refused"))
+        team.wait("the refusal", lambda: team.condition("Stalled")[:2] == ("True", "QuotaRefused"))
         assert (
             "exceeded quota: astra-team, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0"
             in (team.condition("Stalled")[2])
@@ -214,7 +214,9 @@ def test_quota_refusals_are_reasons_on_the_run(plane: ControlPlane, tmp_path: Pa
         team.release.upgrade(*team.words, "--set=quota.runs=1,quota.jobs=5,quota.pods=0")
         team.put(seed=1)  # else it looks again after a minute
         team.wait("it goes on once there is quota", lambda: team.objects("jobs"))
-        team.wait("a Job that gets no pod says so", lambda: "no pod of" in team.condition("Reconciling")[2], 90)
+        team.wait(
+            "a Job that gets no pod says so", lambda: "exceeded quota: astra-team, requested: pods=1" in team.condition("Reconciling")[2]
+        )
     team.leave()
 
 

@@ -59,18 +59,22 @@ def test_without_a_user_the_worker_is_refused_and_the_run_says_why(team: Team) -
     """The control: what the pods were before, and what they are where no cluster assigns a user."""
     settings(team, podUser="Assigned")
     try:
-        launch = f"{start(team, 'refused', limits={'maxRestarts': 0})}-0"
-        pod = worker(team, launch)
+        for number in range(100):  # the operator reads a team's settings every ten seconds at most
+            name = f"refused-{number}"
+            pod = worker(team, f"{start(team, name, limits={'maxRestarts': 0})}-0")
+            if "runAsUser" not in pod["spec"]["securityContext"]:
+                break
+            team.kubectl("delete", "sftrun", name)
         assert "runAsUser" not in pod["spec"]["securityContext"]
         (state,) = [item["state"] for item in pod["status"]["initContainerStatuses"]]
         assert state["waiting"]["reason"] == "CreateContainerConfigError"
         assert state["waiting"]["message"].startswith(REFUSED)
 
         def told() -> bool:
-            run = team.run("sftrun/refused")
+            run = team.run(f"sftrun/{name}")
             return any(REFUSED in condition(run, kind)["message"] for kind in ("Reconciling", "Stalled"))
 
         team.wait("the run says why", told, 120)
     finally:
         settings(team, podUser=None)
-        team.kubectl("delete", "sftrun", "refused", "--wait=false")
+        team.kubectl("delete", "sftrun", "--all", "--wait=false")
