@@ -6,7 +6,6 @@ One model is the single source of a field: type, range, default, unit, source in
 
 import hashlib
 import json
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -75,5 +74,4 @@ def digest_of(value: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
-DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

@@ -16,7 +16,6 @@ from typing import Any, SupportsIndex
 
 from astra_jobs.sandbox.inside import dates
 
-MONOTONIC = time.monotonic
 CPU = time.process_time
 SECOND = 1_000_000_000
 STEP = SECOND
