@@ -126,6 +126,8 @@ class Soak:
     def __init__(self, port: int, pid: int, calls: int, lease_ms: int = LEASE_MS) -> None:
         self.port, self.pid, self.calls, self.lease_ms = port, pid, calls, lease_ms
         self.sessions = self.made = self.ended_badly = 0
+        self.bare = descriptors(pid) - len(below(pid))
+        """The front's descriptors before any work: it holds one more for each process, and one for each connection."""
 
     async def round(self, number: int, sessions: int) -> Sight:
         """Do one round's work over new connections; return what is there when all sessions have gone."""
@@ -185,7 +187,10 @@ class Soak:
             writer.transport.abort()
 
     async def _quiet(self, own: Line) -> None:
-        """Wait until no session is open, none of their processes is left, and no connection but the one that asks."""
+        """Wait until no session is open, none of their processes is left, and no connection but the one that asks.
+
+        A process can be gone a moment before the front closes its channel to it: what is not closed in the end is a leak.
+        """
         until = time.monotonic() + PATIENCE
         while True:
             text = (await own.read("GET", "/metrics")).decode()
@@ -193,9 +198,10 @@ class Soak:
             held = [float(figures[f"pool_{name}"]) for name in ("sessions", "processes", "busy", "calls_pending")]
             held.append(float(figures["http_connections"]) - 1)
             processes = below(self.pid)
-            if not any(held) and len(processes) <= 1 + WARM and not zombies(processes):
+            spare = descriptors(self.pid) - len(processes) - self.bare - 1
+            if not any(held) and len(processes) <= 1 + WARM and not zombies(processes) and not spare:
                 return
-            assert time.monotonic() < until, (held, processes, zombies(processes))
+            assert time.monotonic() < until, (held, processes, zombies(processes), spare)
             await asyncio.sleep(0.05)
 
     def _look(self) -> Sight:
