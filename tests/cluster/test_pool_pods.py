@@ -172,7 +172,9 @@ def condition_of(team: PoolTeam, pod: Object, kind: str) -> str:
 def exit_codes(watch: Watch, pod: Object) -> set[int]:
     """Return how the last container of a pod was seen to end."""
     mine = [each for _, each in watch.events if each["metadata"]["uid"] == pod["metadata"]["uid"]]
-    states = [box["state"] for each in mine for box in each["status"].get("containerStatuses", [])]
+    boxes = [box for each in mine for box in each["status"].get("containerStatuses", [])]
+    last = max((box["restartCount"] for box in boxes), default=0)
+    states = [box["state"] for box in boxes if box["restartCount"] == last]
     return {state["terminated"]["exitCode"] for state in states if "terminated" in state}
 
 

@@ -86,6 +86,11 @@ def phases(cluster: LocalCluster, run: Object) -> list[str]:
     return [pod["status"]["phase"] for pod in pods(cluster, run)]
 
 
+def ended(cluster: LocalCluster, run: Object) -> list[str]:
+    (work,) = [item for item in cluster.children(run["metadata"]["uid"]) if item["kind"] == "Job"]
+    return [item["type"] for item in work["status"].get("conditions", [])]
+
+
 def message(pod: Object) -> str:
     return str(pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
 
@@ -98,8 +103,7 @@ def test_indexed_job_runs_to_its_end(cluster: LocalCluster) -> None:
     assert cluster.tick() == {KEY}
     until(cluster, lambda: phases(cluster, run) == ["Succeeded"] * 3)
     assert [message(pod) for pod in pods(cluster, run)] == ["0 hello", "1 hello", "2 hello"]
-    (work,) = [item for item in cluster.children(run["metadata"]["uid"]) if item["kind"] == "Job"]
-    assert [item["type"] for item in work["status"]["conditions"]] == ["Complete"]
+    until(cluster, lambda: ended(cluster, run) == ["Complete"])
     until(cluster, lambda: cluster.tick() == set())
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from tests.patience import patience
 from tests.unit.sandbox.client.fake import fakes
 from tests.unit.sandbox.client.kit import TOOLS, client, last_copies, told, undisturbed
 
@@ -38,7 +39,7 @@ async def live(sandbox, environment, seed, life, draw):
     return session, results
 
 
-async def many_lives(seed, rate, calls_too):
+async def many_lives(seed, rate, calls_too, **settings):
     draw = random.Random(seed)
     faults: Counter[str] = Counter()
 
@@ -55,7 +56,7 @@ async def many_lives(seed, rate, calls_too):
     async with fakes(3, fault=fault) as servers:
         for server in servers:
             server.on_call(turn)
-        async with client(servers, batch_calls=5) as sandbox:
+        async with client(servers, batch_calls=5, **settings) as sandbox:
             environment = await sandbox.put(TOOLS)
             lives = [a_life(draw) for _ in range(LIVES)]
             ended = await asyncio.gather(*(live(sandbox, environment, number, life, draw) for number, life in enumerate(lives)))
@@ -84,6 +85,6 @@ def test_calls_that_are_refused_one_by_one_keep_their_order(seed):
 
 
 def test_the_positive_control_without_faults_nothing_is_tried_again():
-    faults, counts = asyncio.run(many_lives(1, 0, calls_too=False))
+    faults, counts = asyncio.run(many_lives(1, 0, calls_too=False, silence=patience(), request=patience()))
     assert not faults
     assert not any(name.startswith("retries") or name == "moves" for name in counts)
