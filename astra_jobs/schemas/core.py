@@ -63,8 +63,8 @@ class Core:
             core.setdefault("properties", {})  # else the library does not say which key is too many
         if len(followed) == 1:
             core = {**followed[0], **core}
-        elif followed:
-            core["allOf"] = [*core.get("allOf", []), *followed]
+        elif followed and isinstance(parts := core.get("allOf", []), list):
+            core["allOf"] = [*parts, *followed]
         return _modern(core) if self.dialect.tolerant else core
 
     def _keyword(self, keyword: str, value: Any, place: Path) -> Any:
@@ -111,7 +111,9 @@ def _modern(core: Schema) -> Schema:
             core[keyword] = core.pop(limit)
     dependencies = core.pop("dependencies", None)
     if isinstance(dependencies, dict):
-        lists = {name: value for name, value in dependencies.items() if isinstance(value, list)}
-        core["dependentRequired"] = {**lists, **core.get("dependentRequired", {})}
-        core["dependentSchemas"] = {**{k: v for k, v in dependencies.items() if k not in lists}, **core.get("dependentSchemas", {})}
+        required = {name: value for name, value in dependencies.items() if isinstance(value, list)}
+        schemas = {name: value for name, value in dependencies.items() if name not in required}
+        for keyword, old in (("dependentRequired", required), ("dependentSchemas", schemas)):
+            if isinstance(new := core.get(keyword, {}), dict):  # what is no map stays, and is refused by its form
+                core[keyword] = old | new
     return core

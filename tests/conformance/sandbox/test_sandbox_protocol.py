@@ -303,7 +303,7 @@ def test_equal_environments_have_one_digest_and_bad_schemas_are_refused(run):
         assert await sandbox.put([ECHO]) != await sandbox.put([COUNT])
         with pytest.raises(BadInput, match="parameters"):
             await sandbox.put([tool("f", "", {"type": "nonsense"})])
-        with pytest.raises(BadInput, match="type object"):
+        with pytest.raises(BadInput, match='type is "string", not object'):
             await sandbox.put([tool("f", "", {"type": "string"})])
 
     run(body)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,19 @@ def taken(parameters: Any) -> bool:
 
 def whole(document: Any) -> dict[str, Any]:
     return {"type": "object", "$defs": {"a": document if isinstance(document, dict) else {}}, "properties": {"a": document}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dependencies": {}, "dependentSchemas": None},
+        {"dependencies": {}, "dependentRequired": None},
+        {"$ref": "#/$defs/a", "$dynamicRef": "#/$defs/a", "allOf": None, "$defs": {"a": {}}},
+    ],
+)
+def test_a_keyword_of_the_wrong_type_beside_one_that_is_rewritten_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(CannotConvert, match="null"):
+        normalise(SERVER, RawTool("t", "does it", {"type": "object", **wrong}))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
