@@ -85,10 +85,13 @@ def _holds_credential(value: Any) -> bool:
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
-    """Write a location the way the user's file spells it: camelCase, indices in brackets."""
+    """Write a location the way the user's file spells it: camelCase, indices in brackets; on one line, whatever a key holds."""
     text = ""
     for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part if part.isprintable() else json.dumps(part)[1:-1]}"
     return text.removeprefix(".")
 
 

@@ -102,6 +102,11 @@ def test_an_overlay_takes_only_what_is_operational() -> None:
         assert merged[field] == live[field]
 
 
+@pytest.mark.parametrize(("key", "shown"), [("a\nb", r"a\nb"), ("a\r", r"a\r"), ("\u2028", r"\u2028"), ("\x00", r"\u0000"), ("名", "名")])
+def test_a_key_that_is_no_word_is_named_on_one_line(key: str, shown: str) -> None:
+    assert read_live(manifest("ToolCorpus", pod={key: 1})).problem.startswith(f"spec.pod.{shown}: found 1: unknown field; ")
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
