@@ -77,6 +77,26 @@ def test_a_job_whose_pods_are_refused_says_why(team: OperatorTeam) -> None:
     assert 'serviceaccount "nobody" not found' in told["message"]
 
 
+def test_a_pod_that_its_node_evicts_for_its_own_storage_is_tried_again_and_then_named(team: OperatorTeam) -> None:
+    """The Job controller counts no eviction, and would replace such a pod for ever."""
+    team.put(limits={"maxRestarts": 1})
+    message = "Pod ephemeral local storage usage exceeds the total limit of containers 20Gi. "
+    disrupted = condition("DisruptionTarget", reason="TerminationByKubelet", message=message)
+    seen: set[str] = set()
+
+    def fresh() -> str:
+        found = {item["metadata"]["name"] for item in team.objects("pods") if item["status"].get("phase") == "Pending"}
+        return next(iter(found - seen), "")
+
+    for _ in range(2):
+        pod = team.wait("a pod", fresh, SECONDS)
+        seen.add(pod)
+        show(team, pod, "Failed", container("job", ended(137)), reason="Evicted", message=message, conditions=[disrupted])
+    team.wait("the reason", lambda: condition_of(team, "Stalled").get("reason") == "OutOfStorage", SECONDS)
+    assert "raise it" in condition_of(team, "Stalled")["message"]
+    assert not fresh(), "it goes on without end"
+
+
 def test_a_pod_whose_claim_is_missing_says_so(node: NodeProcess, team: OperatorTeam) -> None:
     """The scheduler looks at claims only where there is a node at all."""
     team.put(pod={"volumes": [{"name": "data", "claimName": "nowhere", "mountPath": "/data"}]})
