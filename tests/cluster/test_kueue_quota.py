@@ -1,6 +1,7 @@
 """Kueue's own controller admits and preempts trainings: a run says what it waits for, loses nothing and is charged nothing."""
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +56,27 @@ def test_a_run_waits_for_quota_loses_it_to_a_higher_priority_and_ends_the_same(t
     start(team, "calm", epochs=4)
     team.succeeded("sftrun/calm", seconds=240)
     assert made(team, "calm")["files"] == files
+
+
+def test_a_workload_that_is_taken_out_of_its_queue_is_named_with_the_command_that_brings_it_back(team: Team) -> None:
+    stage = start(team, "shut", epochs=4, queue="team")
+    both_train(team, f"{stage}-0")
+    (workload,) = [
+        item["metadata"]["name"]
+        for item in team.objects("workloads.kueue.x-k8s.io")
+        if item["metadata"]["ownerReferences"][0]["name"] == f"{stage}-0"
+    ]
+    team.kubectl("patch", "workload", workload, "--type=merge", "-p", '{"spec":{"active":false}}')
+    team.wait("it says so", lambda: condition(team.run("sftrun/shut"), "Stalled")["reason"] == "QueueDeactivated")
+    stalled = condition(team.run("sftrun/shut"), "Stalled")
+    assert stalled["status"] == "True"
+    team.wait("its pods are gone", lambda: not team.objects("pods", "-l", "astra.dev/run=shut,astra.dev/stage=train"))
+
+    command = shlex.split(stalled["message"].partition("once its cause is gone: kubectl ")[2])
+    team.plane.kubectl(*command)
+    team.succeeded("sftrun/shut", seconds=240)
+    assert team.run("sftrun/shut")["status"]["attempt"]["restarts"] == 0
+    assert first_step(team, f"{stage}-0") > 4, "it began anew instead of going on from its checkpoint"
 
 
 def reason(team: Team, name: str) -> str:
