@@ -82,7 +82,8 @@ def outcomes(code: object, calls: int, limits: SandboxLimits) -> list[str]:
             one = engine.create(await engine.put([code, COUNT]), 0)  # type: ignore[list-item]
             found = [(await engine.call(one, seq, "leave", {})).outcome for seq in range(calls)]
             found.append((await engine.call(one, calls, "count", {})).outcome)
-            assert engine.counts().get("kills_total", 0) == 0
+            if "limit_time" not in found:  # an endless call is ended by itself or from outside, whichever sees it first
+                assert engine.counts().get("kills_total", 0) == 0
             return found
 
     return asyncio.run(body())
