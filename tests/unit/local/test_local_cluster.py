@@ -86,8 +86,13 @@ def phases(cluster: LocalCluster, run: Object) -> list[str]:
     return [pod["status"]["phase"] for pod in pods(cluster, run)]
 
 
-def ended(cluster: LocalCluster, run: Object) -> list[str]:
+def work_of(cluster: LocalCluster, run: Object) -> Object:
+    """Return the only Job of a run."""
     (work,) = [item for item in cluster.children(run["metadata"]["uid"]) if item["kind"] == "Job"]
+    return work
+
+
+def ended(work: Object) -> list[str]:
     return [item["type"] for item in work["status"].get("conditions", [])]
 
 
@@ -103,7 +108,7 @@ def test_indexed_job_runs_to_its_end(cluster: LocalCluster) -> None:
     assert cluster.tick() == {KEY}
     until(cluster, lambda: phases(cluster, run) == ["Succeeded"] * 3)
     assert [message(pod) for pod in pods(cluster, run)] == ["0 hello", "1 hello", "2 hello"]
-    until(cluster, lambda: ended(cluster, run) == ["Complete"])
+    until(cluster, lambda: ended(work_of(cluster, run)) == ["Complete"])
     until(cluster, lambda: cluster.tick() == set())
 
 
@@ -161,7 +166,7 @@ def test_deleting_a_workload_waits_for_its_processes(cluster: LocalCluster) -> N
     (pod,) = pods(cluster, run)
     home = cluster.kubelet.home(pod["metadata"]["uid"])
     until(cluster, (home / "root" / "ready").exists)
-    (work,) = [item for item in cluster.children(run["metadata"]["uid"]) if item["kind"] == "Job"]
+    work = work_of(cluster, run)
     cluster.delete({**work, "metadata": {**work["metadata"], "uid": "another"}})
     assert "deletionTimestamp" not in pods(cluster, run)[0]["metadata"], "another object of that name is left alone"
     cluster.delete(work)

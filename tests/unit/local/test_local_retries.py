@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from astra_operator.clusters.local import LocalCluster
-from tests.unit.local.test_local_cluster import CONFIG, cluster, job, message, pods, run_manifest, torch_job, until
+from tests.unit.local.test_local_cluster import CONFIG, cluster, ended, job, message, pods, run_manifest, torch_job, until, work_of
 
 __all__ = ["cluster"]
 INDEXED = {"completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 1, "maxFailedIndexes": 0}
@@ -37,9 +37,9 @@ def test_a_shard_that_stops_after_a_checkpoint_is_tried_again_alone(cluster: Loc
     assert len(names) == 3
     assert names[0] == "work-0"
     assert names[1].startswith("work-0-")
-    (work,) = [item for item in cluster.children(run["metadata"]["uid"]) if item["kind"] == "Job"]
+    work = work_of(cluster, run)
     until(cluster, lambda: cluster.tick() == set())
-    assert [item["type"] for item in work["status"].get("conditions", [])] in ([], ["Complete"])
+    assert ended(work) in ([], ["Complete"])
 
 
 @pytest.mark.parametrize(
